@@ -1,0 +1,63 @@
+//! The `a6` binary: the gateway, its Admin API and its command line.
+//!
+//! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
+//! - `running.rs`: the wiring: rooms put together into a running gateway.
+//! - `admin_key.rs`: the admin key that the first start makes.
+//! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
+
+mod admin_key;
+mod quickstart;
+mod running;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// a6: an AI gateway, its Admin API and its command line
+#[derive(Parser)]
+#[command(name = "a6")]
+struct Arguments {
+    #[command(flatten)]
+    flags: a6_cli::GlobalFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Commands
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Args),
+    /// See it work: one request through a gateway of its own
+    Quickstart(quickstart::Args),
+    /// Run a mock provider of language models, with faults on demand
+    Mock(a6_mock::Args),
+    #[command(flatten)]
+    Cli(a6_cli::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return a6_cli::report_usage_error(&error),
+    };
+    let result = match arguments.command {
+        Command::Serve(args) => return serve::run(&args),
+        Command::Quickstart(args) => quickstart::run(&args),
+        Command::Mock(args) => mock(args),
+        Command::Cli(command) => return a6_cli::run(&arguments.flags, command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            serve::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn mock(args: a6_mock::Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(a6_mock::run(args))?)
+}

@@ -1,0 +1,254 @@
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use a6_admin::{Admin, AdminState, Key, View, Writer};
+use a6_core::{Budget, Clock, Secret};
+use a6_plugins::Builtins;
+use a6_resources::Catalogue;
+use a6_settings::Settings;
+use a6_snapshot::{BodyLimits, Compiler, Publisher, lint};
+use a6_store::SqliteStore;
+use a6_telemetry::RequestLog;
+use a6_upstream::{Resolver, TlsRoots};
+use anyhow::Context;
+use http::HeaderValue;
+use tokio::sync::watch;
+
+use crate::admin_key;
+
+/// Requests that the Control API remembers.
+const REMEMBERED: usize = 1024;
+/// Where the machine's memory cannot be read.
+const FALLBACK_BUDGET: u64 = 256 << 20;
+
+/// A gateway that runs: its threads and where it is reached.
+pub(crate) struct Running {
+    /// The data plane's addresses.
+    pub(crate) data: Vec<SocketAddr>,
+    /// The Admin API's address.
+    pub(crate) admin: Option<SocketAddr>,
+    /// The Control API's address.
+    pub(crate) control: Option<SocketAddr>,
+    /// A key that the Admin API takes, if it has any.
+    pub(crate) admin_key: Option<Secret<String>>,
+    /// What is allowed but unwise.
+    pub(crate) warnings: Vec<String>,
+    /// The last requests.
+    pub(crate) requests: Arc<RequestLog>,
+    draining: watch::Sender<bool>,
+    data_threads: Vec<JoinHandle<()>>,
+    control_stop: watch::Sender<bool>,
+    control_thread: JoinHandle<()>,
+    writer_thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
+    pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
+        make_data_dir(&settings.data_dir)?;
+        let store = SqliteStore::open(&settings.data_dir)?;
+        let kit = Arc::new(Builtins::new().map_err(anyhow::Error::msg)?);
+        let catalogue: Arc<dyn Catalogue> = kit.clone();
+        let keys = admin_keys(settings)?;
+        let admin_key = keys.first().map(|key| key.key.clone());
+        let shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
+        let data = shares.first().map(a6_gateway::Sockets::addresses).unwrap_or_default();
+        let admin_socket = settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
+        let control_socket = settings.control.map(bind).transpose()?;
+
+        let compiler = Compiler::new(kit);
+        let snapshot = compiler.shared();
+        let publisher: Box<dyn Publisher> = Box::new(compiler);
+        let clock = Clock::system();
+        let (writer, writer_thread, rejections) =
+            Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
+        let mut warnings: Vec<String> = rejections
+            .iter()
+            .map(|rejection| format!("{} is stored but not in force: {}", rejection.key, rejection.reason))
+            .collect();
+        let exposed = data.iter().any(|address| !address.ip().is_loopback());
+        warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
+
+        let requests = Arc::new(RequestLog::new(REMEMBERED));
+        let config = Arc::new(data_config(settings, snapshot, requests.clone(), clock)?);
+        let (draining, drained) = watch::channel(false);
+        let mut data_threads = Vec::new();
+        for (number, sockets) in shares.into_iter().enumerate() {
+            let (config, drained, limit) = (config.clone(), drained.clone(), settings.drain_timeout);
+            data_threads.push(spawn(&format!("a6-data-{number}"), move || {
+                if let Err(fault) = a6_gateway::run(config, sockets, drained, limit) {
+                    tracing::error!(%fault, "a data thread ended");
+                }
+            })?);
+        }
+        let admin = address(admin_socket.as_ref());
+        let control = address(control_socket.as_ref());
+        let routers = Control {
+            admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
+            control: control_socket,
+            writer,
+            catalogue,
+            requests: requests.clone(),
+        };
+        let (control_stop, stopped) = watch::channel(false);
+        let control_thread = spawn("a6-control", move || routers.run(stopped))?;
+        Ok(Self {
+            data,
+            admin,
+            control,
+            admin_key,
+            warnings,
+            requests,
+            draining,
+            data_threads,
+            control_stop,
+            control_thread,
+            writer_thread,
+        })
+    }
+
+    /// Stops accepting, waits for what is open, then ends the Admin API and the store.
+    pub(crate) fn stop(self) {
+        // Receivers that are gone have ended already.
+        let _ = self.draining.send(true);
+        for thread in self.data_threads {
+            let _ = thread.join();
+        }
+        let _ = self.control_stop.send(true);
+        let _ = self.control_thread.join();
+        let _ = self.writer_thread.join();
+    }
+}
+
+/// What runs on the control thread.
+struct Control {
+    admin: Option<(TcpListener, Admin)>,
+    control: Option<TcpListener>,
+    writer: Writer,
+    catalogue: Arc<dyn Catalogue>,
+    requests: Arc<RequestLog>,
+}
+
+impl Control {
+    fn run(self, stopped: watch::Receiver<bool>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "the control thread could not start");
+                return;
+            }
+        };
+        runtime.block_on(async {
+            let view: Arc<View> = self.writer.view().clone();
+            let control = a6_admin::control_router(view, self.catalogue.clone(), self.requests, Vec::new());
+            let admin = self.admin.map(|(socket, admin)| {
+                (socket, a6_admin::router(AdminState::new(admin, self.writer, self.catalogue)))
+            });
+            let admin = async {
+                if let Some((socket, router)) = admin {
+                    serve(socket, router, stopped.clone()).await;
+                }
+            };
+            let control = async {
+                if let Some(socket) = self.control {
+                    serve(socket, control, stopped.clone()).await;
+                }
+            };
+            tokio::join!(admin, control);
+        });
+    }
+}
+
+async fn serve(socket: TcpListener, router: a6_admin::Router, mut stopped: watch::Receiver<bool>) {
+    let shutdown = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let result = match tokio::net::TcpListener::from_std(socket) {
+        Ok(listener) => a6_admin::serve(listener, router, shutdown).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        tracing::error!(%error, "a control listener ended");
+    }
+}
+
+fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+        format!("cannot make the data directory {}; choose another by --data-dir", path.display())
+    })
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn address(socket: Option<&TcpListener>) -> Option<SocketAddr> {
+    socket.and_then(|socket| socket.local_addr().ok())
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_string()).spawn(run).context("a thread could not be started")
+}
+
+fn admin_keys(settings: &Settings) -> anyhow::Result<Vec<Key>> {
+    let Some(admin) = &settings.admin else { return Ok(Vec::new()) };
+    let role = |role| match role {
+        a6_settings::Role::Admin => a6_admin::Role::Admin,
+        a6_settings::Role::Viewer => a6_admin::Role::Viewer,
+    };
+    let mut keys: Vec<Key> =
+        admin.keys.iter().map(|key| Key { key: key.key.clone(), role: role(key.role) }).collect();
+    if admin.generate {
+        keys.insert(
+            0,
+            Key { key: admin_key::load_or_make(&settings.data_dir)?, role: a6_admin::Role::Admin },
+        );
+    }
+    Ok(keys)
+}
+
+fn admin_config(settings: &Settings, admin: &a6_settings::Admin, keys: Vec<Key>) -> Admin {
+    Admin {
+        keys,
+        key_required: admin.key_required,
+        allow: admin.allow.clone(),
+        cors: admin.cors,
+        server_tokens: settings.data.server_tokens,
+        names: Vec::new(),
+    }
+}
+
+fn data_config<P>(
+    settings: &Settings,
+    snapshot: a6_snapshot::Shared<P>,
+    requests: Arc<RequestLog>,
+    clock: Clock,
+) -> anyhow::Result<a6_gateway::Config<P>> {
+    let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
+    let data = &settings.data;
+    let server =
+        if data.server_tokens { format!("APISIX/{}", settings.server_version) } else { "APISIX".into() };
+    let overrides = settings.resolve.iter().map(|entry| (entry.host.clone(), entry.ip, entry.port));
+    Ok(a6_gateway::Config {
+        snapshot,
+        resolver: Arc::new(Resolver::new(overrides)),
+        roots: Arc::new(TlsRoots::new(settings.ssl_trusted_certificate.clone())),
+        body_limits: BodyLimits {
+            budget: Budget::new(settings.memory_budget.unwrap_or(FALLBACK_BUDGET)),
+            timeout: data.body_timeout,
+            max: no_cap(data.max_body_size),
+        },
+        max_post_args: no_cap(data.max_post_args),
+        header_timeout: data.header_timeout.max(Duration::from_millis(1)),
+        server: HeaderValue::from_str(&server)?,
+        requests,
+        clock,
+    })
+}

@@ -1,0 +1,140 @@
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use a6_settings::{Loaded, Options, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::admin_key;
+use crate::running::Running;
+
+/// The flags of `a6 serve`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Settings file; without it ./conf/config.yaml if it is there, else the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the embedded store and of the generated admin key
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Threads that serve traffic; one per core by default
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Seconds that open requests may go on after SIGTERM
+    #[arg(long, value_name = "S")]
+    drain_timeout: Option<u64>,
+}
+
+/// Exit code for settings that cannot be used.
+const BAD_SETTINGS: u8 = 2;
+
+/// Runs the gateway until SIGTERM or Ctrl-C.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let options = Options {
+        file: args.config.clone(),
+        env: environment(),
+        workers: args.workers,
+        data_dir: args.data_dir.clone(),
+        drain_timeout: args.drain_timeout.map(Duration::from_secs),
+    };
+    let Loaded { settings, warnings, .. } = match a6_settings::load(&options) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    log_to_stderr(level(&settings.error_log_level));
+    for warning in &warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    match serve(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything listens, so that an early signal is not lost.
+    let (mut terminate, mut interrupt) = runtime.block_on(async {
+        Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    })?;
+    let running = Running::start(settings)?;
+    announce(settings, &running);
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    say("draining: no new connections; open requests go on");
+    running.stop();
+    say("stopped");
+    Ok(())
+}
+
+fn announce(settings: &Settings, running: &Running) {
+    let list = |addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(", ")
+    };
+    say(&format!("data plane   {}", list(&running.data)));
+    if let Some(admin) = running.admin {
+        say(&format!("Admin API    http://{admin}/apisix/admin"));
+    }
+    if let Some(control) = running.control {
+        say(&format!("Control API  http://{control}/v1/config/status"));
+    }
+    say(&format!("data         {}", settings.data_dir.display()));
+    let generated = settings.admin.as_ref().is_some_and(|admin| admin.generate);
+    if let Some((admin, key)) = running.admin.zip(running.admin_key.as_ref()).filter(|_| generated) {
+        say(&format!("admin key    {}", admin_key::path(&settings.data_dir).display()));
+        match a6_cli::contexts::register_if_none("local", &format!("http://{admin}"), key.expose()) {
+            Ok(true) => say("The command line now knows this gateway as context \"local\"."),
+            Ok(false) => {}
+            Err(error) => complain(&format!("warning: the context \"local\" could not be saved: {error}")),
+        }
+    }
+    for warning in &running.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    say("Next: a6 route list, or a6 route create -f route.json; stop with Ctrl-C.");
+}
+
+/// The environment without names or values that are not UTF-8: no setting of ours is.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Logs go to stderr, one line each.
+pub(crate) fn log_to_stderr(level: LevelFilter) {
+    // A second call, as from a test, changes nothing.
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).try_init();
+}
+
+fn level(nginx: &str) -> LevelFilter {
+    match nginx {
+        "debug" => LevelFilter::DEBUG,
+        "info" | "notice" => LevelFilter::INFO,
+        "warn" => LevelFilter::WARN,
+        _ => LevelFilter::ERROR,
+    }
+}
+
+/// A plain line for the person who started it. Nobody has to be listening.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// A plain line about something wrong.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

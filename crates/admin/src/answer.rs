@@ -1,0 +1,86 @@
+use a6_resources::{Entry, Kind};
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Status and body of a response; the bodies are those of APISIX's Admin API, version v3.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A JSON body and a newline.
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(text) => Self { status, body: text + "\n" },
+            Err(error) => Self::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the answer cannot be written: {error}"),
+            ),
+        }
+    }
+
+    /// `{"error_msg":"..."}`.
+    pub(crate) fn error(status: StatusCode, message: impl AsRef<str>) -> Self {
+        Self { status, body: format!("{}\n", json!({ "error_msg": message.as_ref() })) }
+    }
+
+    /// 400 with `error_msg`.
+    pub(crate) fn refused(message: impl AsRef<str>) -> Self {
+        Self::error(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404 for an object that does not exist: `message`, not `error_msg`.
+    pub(crate) fn missing() -> Self {
+        Self::json(StatusCode::NOT_FOUND, &json!({ "message": "Key not found" }))
+    }
+
+    /// A body that is not JSON, in the few places where APISIX has one.
+    pub(crate) fn text(status: StatusCode, text: &str) -> Self {
+        Self { status, body: text.to_string() }
+    }
+
+    /// The response, with its content type and no other header.
+    pub(crate) fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+/// The key under which APISIX stores a resource.
+pub(crate) fn key(kind: Kind, id: &str) -> String {
+    format!("/apisix/{}", label(kind, id))
+}
+
+/// The key without prefix, as logs and rejections name a resource: `routes/1`.
+pub(crate) fn label(kind: Kind, id: &str) -> String {
+    format!("{}/{id}", kind.spec().collection)
+}
+
+/// A stored resource as GET shows it.
+#[derive(Serialize)]
+pub(crate) struct Envelope<'a> {
+    key: String,
+    value: &'a Value,
+    #[serde(rename = "createdIndex")]
+    created: u64,
+    #[serde(rename = "modifiedIndex")]
+    modified: u64,
+}
+
+impl<'a> Envelope<'a> {
+    /// The entry with its own document.
+    pub(crate) fn of(entry: &'a Entry) -> Self {
+        Self::with(entry, &entry.value)
+    }
+
+    /// The entry with another form of its document.
+    pub(crate) fn with(entry: &Entry, value: &'a Value) -> Self {
+        Self { key: key(entry.kind, &entry.id), value, created: entry.created, modified: entry.modified }
+    }
+}

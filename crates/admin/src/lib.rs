@@ -1,0 +1,42 @@
+//! Admin API and Control API.
+//!
+//! A request goes through these files in this order:
+//!
+//! - `serve.rs`: the listener.
+//! - `api.rs`: the Admin API's pipeline: who may ask, what is asked, which handler answers.
+//! - `access.rs`: client address, Host, key and role; [`Admin`], the configuration of that.
+//! - `body.rs`: the request body, bounded.
+//! - `query.rs`: query parameters.
+//! - `list.rs`: filters and pages of a collection.
+//! - `describe.rs`: plugins and schemas.
+//! - `writer.rs`: [`Writer`], the thread that owns the store: check, commit, publish, answer.
+//! - `change.rs`: what a PUT, POST, PATCH or DELETE does to what is stored.
+//! - `patch.rs`: merges and sub-paths.
+//! - `view.rs`: [`View`], what is stored and in force, for readers.
+//! - `answer.rs`: response bodies.
+//! - `control.rs`, `mask.rs`: the Control API, which shows no secret.
+
+mod access;
+mod answer;
+mod api;
+mod body;
+mod change;
+mod control;
+mod describe;
+mod list;
+mod mask;
+mod patch;
+mod query;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+pub use access::{Admin, Key, Role};
+pub use api::{AdminState, router};
+pub use axum::Router;
+pub use control::control_router;
+pub use serve::serve;
+pub use view::View;
+pub use writer::Writer;

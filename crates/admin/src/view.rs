@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use a6_resources::{Change, Entry, Kind, References};
+use a6_snapshot::Rejection;
+use serde_json::{Map, Value, json};
+
+use crate::answer::label;
+
+/// What is stored and in force, for readers on any thread. Only the writer's thread changes it, after the store and
+/// the snapshot have taken a change.
+pub struct View {
+    state: RwLock<State>,
+}
+
+/// The content of a [`View`].
+pub(crate) struct State {
+    pub(crate) revision: u64,
+    entries: BTreeMap<(Kind, String), Entry>,
+    last_change: Option<Value>,
+    last_rejected: Option<Value>,
+}
+
+impl View {
+    /// A view of what the store has loaded.
+    pub(crate) fn new(revision: u64, entries: Vec<Entry>) -> Self {
+        let state = State { revision, entries: by_key(entries), last_change: None, last_rejected: None };
+        Self { state: RwLock::new(state) }
+    }
+
+    // A panic while the lock was held leaves single inserts and removals done or not done, never half done.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a committed change over; `at` is in Unix seconds.
+    pub(crate) fn apply(&self, change: &Change, revision: u64, at: u64) {
+        let mut state = self.write();
+        let place = (change.kind, change.id.clone());
+        match &change.value {
+            Some(value) => {
+                let created = state.entries.get(&place).map_or(revision, |old| old.created);
+                let entry = Entry {
+                    kind: change.kind,
+                    id: change.id.clone(),
+                    value: value.clone(),
+                    created,
+                    modified: revision,
+                };
+                state.entries.insert(place, entry);
+            }
+            None => {
+                state.entries.remove(&place);
+            }
+        }
+        state.revision = revision;
+        state.last_change = Some(json!({ "key": label(change.kind, &change.id), "at": at }));
+    }
+
+    /// Notes what could not be taken into force; `at` is in Unix seconds.
+    pub(crate) fn reject(&self, rejections: &[Rejection], at: u64) {
+        if let Some(last) = rejections.last() {
+            self.write().last_rejected = Some(json!({ "key": last.key, "reason": last.reason, "at": at }));
+        }
+    }
+
+    /// Replaces all entries by what the store has.
+    pub(crate) fn reload(&self, revision: u64, entries: Vec<Entry>) {
+        let mut state = self.write();
+        state.revision = revision;
+        state.entries = by_key(entries);
+    }
+
+    /// Everything that is stored.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.read().all().cloned().collect()
+    }
+
+    /// The revision, the last change (`{key, at}`), the last rejected change (`{key, reason, at}`) and the number of
+    /// resources of each kind; times in Unix seconds, `null` where there was none since the start.
+    pub fn status(&self) -> Value {
+        let state = self.read();
+        let counts: Map<String, Value> = Kind::all()
+            .iter()
+            .map(|spec| (spec.collection.to_string(), Value::from(state.of_kind(spec.kind).count())))
+            .collect();
+        json!({
+            "revision": state.revision,
+            "last_change": state.last_change,
+            "last_rejected": state.last_rejected,
+            "entries": counts,
+        })
+    }
+}
+
+impl State {
+    /// The entry of that kind and id.
+    pub(crate) fn get(&self, kind: Kind, id: &str) -> Option<&Entry> {
+        self.entries.get(&(kind, id.to_string()))
+    }
+
+    /// All entries, in the order of kind and id.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// The entries of a kind, in the order of their ids.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .range((kind, String::new())..)
+            .take_while(move |((own, _), _)| *own == kind)
+            .map(|(_, entry)| entry)
+    }
+}
+
+impl References for State {
+    fn exists(&self, kind: Kind, id: &str) -> bool {
+        self.get(kind, id).is_some()
+    }
+}
+
+fn by_key(entries: Vec<Entry>) -> BTreeMap<(Kind, String), Entry> {
+    entries.into_iter().map(|entry| ((entry.kind, entry.id.clone()), entry)).collect()
+}

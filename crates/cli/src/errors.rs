@@ -1,0 +1,213 @@
+//! What a failed command says: one message, and where it helps a hint on a line of its own. The first lines for HTTP
+//! statuses are the a6 tool's; the hint adds what the server said where that line drops it.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+use serde_json::Value;
+
+/// The result of every command and of its steps.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// More of a foreign error body than this many characters helps nobody.
+const SHOWN_BODY: usize = 500;
+
+/// Why a command failed, for a person.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with this message; an empty message is reported by the exit code alone.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Writes message and hint, a line each.
+    pub(crate) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.message.is_empty() { Ok(()) } else { writeln!(out, "{self}") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.trim_end())?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Only for writing to the standard streams; every other I/O error is wrapped where what was tried is known.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        // `a6 route list | head -1` closed the pipe on purpose: nothing to report.
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Failure::new("");
+        }
+        Failure::new(format!("failed to write output: {}", system_text(&error)))
+    }
+}
+
+/// The operating system's reason, in the lower-case words the a6 tool shows, without error numbers.
+pub(crate) fn system_text(error: &io::Error) -> String {
+    let text = match error.kind() {
+        ErrorKind::NotFound => "no such file or directory",
+        ErrorKind::PermissionDenied => "permission denied",
+        ErrorKind::IsADirectory => "is a directory",
+        ErrorKind::StorageFull => "no space left on device",
+        ErrorKind::ConnectionRefused => "connection refused",
+        ErrorKind::ConnectionReset => "connection reset",
+        ErrorKind::HostUnreachable => "no route to host",
+        ErrorKind::NetworkUnreachable => "network is unreachable",
+        ErrorKind::TimedOut => "timed out",
+        _ => return error.to_string(),
+    };
+    text.to_owned()
+}
+
+/// The failure for an HTTP status of 400 or more with this body.
+pub(crate) fn from_status(status: u16, body: &str) -> Failure {
+    let (said, detail) = server_text(body);
+    match status {
+        401 => Failure::new("authentication failed: check your API key").with_hint(format!(
+            "the server said {:?}; the key comes from --api-key, A6_API_KEY or the context (`a6 context current`)",
+            detail.unwrap_or(said)
+        )),
+        403 => Failure::new(format!("permission denied: {said}")),
+        404 => {
+            let failure = Failure::new("resource not found");
+            if said.is_empty() { failure } else { failure.with_hint(format!("the server said {said:?}")) }
+        }
+        409 => Failure::new(format!("conflict: {said}")),
+        _ if said.is_empty() => Failure::new(format!("API error: status {status}")),
+        _ => {
+            let failure = Failure::new(format!("API error (status {status}): {said}"));
+            if said.starts_with('<') {
+                failure.with_hint("that page does not look like an Admin API's; check the server address")
+            } else {
+                failure
+            }
+        }
+    }
+}
+
+/// The message in an error body (`error_msg`, for missing objects `message`, else the text itself) and the
+/// `description` that authentication errors carry beside it.
+fn server_text(body: &str) -> (String, Option<String>) {
+    let parsed: Option<Value> = serde_json::from_str(body).ok();
+    let member = |name: &str| parsed.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let said = member("error_msg").or_else(|| member("message")).unwrap_or_else(|| shorten(body.trim()));
+    (said, member("description"))
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_BODY) {
+        Some((end, _)) => format!("{}... ({} bytes)", text.get(..end).unwrap_or(text), text.len()),
+        None => text.to_owned(),
+    }
+}
+
+/// The failure for a request that got no answer from `server`.
+pub(crate) fn from_transport(server: &str, error: &ureq::Error) -> Failure {
+    let unreachable = |why: &str| {
+        Failure::new(format!(
+            "cannot connect to {server}: {why}; is `a6 serve` running? see `a6 context list`"
+        ))
+    };
+    let tls = |why: &dyn fmt::Display| {
+        Failure::new(format!("TLS with {server} failed: {why}")).with_hint(
+            "the certificate must be valid for this name and trusted by this system (SSL_CERT_FILE adds one); \
+             a server without TLS needs http://",
+        )
+    };
+    match error {
+        ureq::Error::HostNotFound => unreachable("host not found"),
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => unreachable("timed out"),
+        ureq::Error::Timeout(_) => {
+            Failure::new(format!("{server} accepted the request but did not answer in time"))
+                .with_hint("a write may have been applied all the same; look before you repeat it")
+        }
+        ureq::Error::Tls(why) => tls(why),
+        ureq::Error::Rustls(why) => tls(why),
+        ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => tls(io),
+        ureq::Error::Io(io) => match io.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                Failure::new(format!("{server} closed the connection before it answered"))
+                    .with_hint("is it an Admin API, and does it expect https://?")
+            }
+            _ => unreachable(&system_text(io)),
+        },
+        other => Failure::new(format!("request to {server} failed: {other}"))
+            .with_hint("is it an Admin API, and does it expect https://?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_read_as_the_a6_tool_writes_them() {
+        let long = "x".repeat(600);
+        let cases = [
+            (
+                401,
+                r#"{"error_msg":"failed to check token","description":"wrong apikey"}"#,
+                "authentication failed: check your API key\nhint: the server said \"wrong apikey\"; \
+                 the key comes from --api-key, A6_API_KEY or the context (`a6 context current`)",
+            ),
+            (403, r#"{"error_msg":"viewer"}"#, "permission denied: viewer"),
+            (404, "", "resource not found"),
+            (
+                404,
+                r#"{"message":"Key not found"}"#,
+                "resource not found\nhint: the server said \"Key not found\"",
+            ),
+            (409, r#"{"error_msg":"twice"}"#, "conflict: twice"),
+            (400, r#"{"error_msg":"wrong route id"}"#, "API error (status 400): wrong route id"),
+            (500, "", "API error: status 500"),
+            (502, "bad\n", "API error (status 502): bad"),
+            (
+                500,
+                "<html></html>",
+                "API error (status 500): <html></html>\nhint: that page does not look like an Admin API's; \
+                 check the server address",
+            ),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(from_status(status, body).to_string(), expected, "{status} {body}");
+        }
+        let shown = from_status(500, &long).to_string();
+        assert!(shown.ends_with("x... (600 bytes)"), "{shown}");
+    }
+
+    #[test]
+    fn a_refused_connection_says_what_to_look_at() {
+        let refused = ureq::Error::Io(io::Error::from(ErrorKind::ConnectionRefused));
+        assert_eq!(
+            from_transport("http://127.0.0.1:9180", &refused).to_string(),
+            "cannot connect to http://127.0.0.1:9180: connection refused; is `a6 serve` running? \
+             see `a6 context list`"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_reported_by_the_exit_code_alone() {
+        let mut out = Vec::new();
+        let failure = Failure::from(io::Error::from(ErrorKind::BrokenPipe));
+        assert!(failure.write_to(&mut out).is_ok());
+        assert!(out.is_empty());
+    }
+}

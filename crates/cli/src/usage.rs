@@ -1,0 +1,138 @@
+//! clap's errors in the words and exit codes of the a6 tool: help goes to stdout with exit code 0, every misuse is one
+//! message on stderr with exit code 1.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Prints what a failed parse means to the user: asked-for help on stdout (exit code 0), an error on stderr (exit code 1).
+pub fn report_usage_error(error: &clap::Error) -> ExitCode {
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    // A closed stream leaves nobody to tell; the exit code is what remains.
+    if help {
+        let _ = write!(io::stdout(), "{}", error.render());
+        ExitCode::SUCCESS
+    } else {
+        let _ = writeln!(io::stderr(), "{}", usage_text(error));
+        ExitCode::FAILURE
+    }
+}
+
+fn usage_text(error: &clap::Error) -> String {
+    let argument = context(error, ContextKind::InvalidArg);
+    let value = context(error, ContextKind::InvalidValue);
+    let flag = argument.split([' ', '=', '[']).next().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => unknown_command(error),
+        ErrorKind::UnknownArgument if argument.starts_with("--") => format!("unknown flag: {flag}"),
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            let letter = argument.chars().nth(1).unwrap_or('-');
+            format!("unknown shorthand flag: '{letter}' in {argument}")
+        }
+        ErrorKind::UnknownArgument => {
+            format!("unexpected argument {argument:?}; see `{} --help`", command(error))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {flag}"),
+        ErrorKind::ValueValidation => {
+            format!("invalid argument {value:?} for {flag:?} flag: {}", reason(error))
+        }
+        ErrorKind::MissingRequiredArgument if argument.starts_with('<') => {
+            "accepts 1 arg(s), received 0".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument => {
+            format!("required flag(s) {:?} not set", flag.trim_start_matches('-'))
+        }
+        _ => error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(),
+    }
+}
+
+fn unknown_command(error: &clap::Error) -> String {
+    let word = context(error, ContextKind::InvalidSubcommand);
+    let mut text = format!("unknown command {word:?} for {:?}", command(error));
+    if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand) {
+        text.push_str("\n\nDid you mean this?");
+        for name in near {
+            text.push_str("\n\t");
+            text.push_str(name);
+        }
+    }
+    text
+}
+
+/// The command in which the error happened: the words of the usage line up to the first placeholder.
+fn command(error: &clap::Error) -> String {
+    let usage = context(error, ContextKind::Usage);
+    let words: Vec<&str> = usage
+        .split_whitespace()
+        .skip_while(|word| *word == "Usage:")
+        .take_while(|word| !word.starts_with(['<', '[', '-']))
+        .collect();
+    if words.is_empty() { "a6".to_owned() } else { words.join(" ") }
+}
+
+fn reason(error: &clap::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| "invalid value".to_owned(), ToString::to_string)
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> String {
+    error.get(kind).map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::testing::CommandLine;
+
+    #[test]
+    fn misuse_reads_as_the_a6_tool_writes_it() {
+        let cases: [(&[&str], &str); 8] = [
+            (&["rout"], "unknown command \"rout\" for \"a6\"\n\nDid you mean this?\n\troute"),
+            (
+                &["route", "creat"],
+                "unknown command \"creat\" for \"a6 route\"\n\nDid you mean this?\n\tcreate",
+            ),
+            (&["service", "list", "--uri", "/x"], "unknown flag: --uri"),
+            (&["route", "list", "-x"], "unknown shorthand flag: 'x' in -x"),
+            (&["route", "create", "-f"], "flag needs an argument: --file"),
+            (
+                &["route", "list", "--page", "two"],
+                "invalid argument \"two\" for \"--page\" flag: invalid digit found in string",
+            ),
+            (&["context", "use"], "accepts 1 arg(s), received 0"),
+            (&["route", "get", "1", "2"], "unexpected argument \"2\"; see `a6 route get --help`"),
+        ];
+        for (arguments, expected) in cases {
+            let line = ["a6"].iter().chain(arguments);
+            let error = CommandLine::try_parse_from(line).unwrap_err();
+            assert_eq!(usage_text(&error), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_group_prints_its_help() {
+        let error = CommandLine::try_parse_from(["a6", "route"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+        assert!(error.render().to_string().contains("Create a route from a file"));
+    }
+
+    #[test]
+    fn flags_count_wherever_they_stand_and_the_last_one_wins() {
+        let cases: [&[&str]; 3] = [
+            &["a6", "-o", "json", "route", "list"],
+            &["a6", "route", "-ojson", "list"],
+            &["a6", "route", "list", "-o", "yaml", "--output=json"],
+        ];
+        for arguments in cases {
+            let parsed = CommandLine::try_parse_from(arguments).unwrap();
+            assert_eq!(parsed.flags.output.as_deref(), Some("json"), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! JSON without a tree.
+//!
+//! - `scan.rs`: [`Scanner`], iterative (nesting costs no stack) and resumable (a large body is scanned in slices).
+//! - `document.rs`: [`Document`], the top-level members as spans.
+//! - `splice.rs`: [`splice`] and [`merge`], edits that leave every other byte alone.
+
+mod document;
+mod scan;
+mod splice;
+#[cfg(test)]
+mod tests;
+
+pub use document::{Document, Member, Root, text_of};
+pub use scan::{JsonError, Scanner};
+pub use splice::{Edit, merge, splice};

@@ -1,0 +1,60 @@
+use a6_core::{Fault, FaultKind, Retry, Wording};
+use a6_protocols::Protocol;
+use a6_snapshot::{Outcome, Plugin, Reply, Stop};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SERVER};
+use http::{HeaderMap, HeaderValue, Response};
+use serde_json::json;
+
+use crate::body::{AnswerBody, Whole};
+use crate::settle::Refused;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The answer to a request that a stage ended.
+pub(crate) fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBody<P>> {
+    let Refused { mut settlement, stop } = refused;
+    let (reply, outcome) = match stop {
+        Stop::Reply(reply) => (*reply, Outcome::Complete),
+        Stop::Fault(fault) => {
+            settlement.record.fail(&fault);
+            let outcome = match fault.kind {
+                FaultKind::ClientGone => Outcome::ClientGone,
+                _ => Outcome::Failed,
+            };
+            (tell(&fault, settlement.protocol), outcome)
+        }
+    };
+    settlement.record.status = Some(reply.status);
+    let closes = settlement.closes;
+    let server = settlement.worker.config.server.clone();
+    let mut response = Response::new(AnswerBody::Whole(Whole::new(reply.body, outcome, settlement)));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    response.headers_mut().insert(SERVER, server);
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A fault in the words of the client's protocol, or in APISIX's where it fixed them.
+fn tell(fault: &Fault, protocol: Option<Protocol>) -> Reply {
+    let (content_type, body) = match (fault.wording, protocol) {
+        (Wording::Text, _) => (TEXT, Bytes::from(fault.text.as_bytes().to_vec())),
+        (Wording::Message, _) => (JSON, line(&json!({"message": fault.text}))),
+        (Wording::Protocol, Some(protocol)) => (JSON, protocol.error_body(fault)),
+        (Wording::ErrorMsg, _) | (Wording::Protocol, None) => (JSON, line(&json!({"error_msg": fault.text}))),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, content_type);
+    if let Retry::SameAfter(pause) = fault.retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from(pause.as_secs().max(1)));
+    }
+    Reply { status: fault.status, headers, body }
+}
+
+fn line(value: &serde_json::Value) -> Bytes {
+    Bytes::from(format!("{value}\n"))
+}

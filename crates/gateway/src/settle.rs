@@ -1,0 +1,81 @@
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use a6_core::{Fault, FaultKind};
+use a6_protocols::Protocol;
+use a6_snapshot::{Chain, Exchange, Outcome, Plugin, Stop};
+use http::StatusCode;
+
+use crate::worker::Worker;
+
+/// Owns a request from the moment its head was read, and settles it exactly once: when it is dropped.
+///
+/// So there is no path on which a request leaves no record or two. Whoever reaches a terminal state notes it in the
+/// record; a request that is dropped without one has lost its client.
+pub(crate) struct Settlement<P: Plugin> {
+    exchange: Exchange,
+    pub(crate) chain: Option<Arc<Chain<P>>>,
+    pub(crate) worker: Rc<Worker<P>>,
+    /// The connection cannot be trusted with another request.
+    pub(crate) closes: bool,
+    /// The client's protocol, once it is known.
+    pub(crate) protocol: Option<Protocol>,
+}
+
+/// A request that a stage ended.
+pub(crate) struct Refused<P: Plugin> {
+    pub(crate) settlement: Box<Settlement<P>>,
+    pub(crate) stop: Stop,
+}
+
+impl<P: Plugin> Settlement<P> {
+    pub(crate) fn new(exchange: Exchange, worker: Rc<Worker<P>>) -> Box<Self> {
+        Box::new(Self { exchange, chain: None, worker, protocol: None, closes: false })
+    }
+
+    pub(crate) fn refuse(self: Box<Self>, stop: impl Into<Stop>) -> Refused<P> {
+        Refused { settlement: self, stop: stop.into() }
+    }
+
+    /// The plugins of the route; none before the route is known.
+    pub(crate) fn chain(&self) -> Option<Arc<Chain<P>>> {
+        self.chain.clone()
+    }
+
+    /// Ends with a fault after the answer had begun.
+    pub(crate) fn fail(&mut self, outcome: Outcome, fault: &Fault) {
+        self.record.fail(fault);
+        self.record.end(outcome);
+    }
+}
+
+impl<P: Plugin> Deref for Settlement<P> {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+impl<P: Plugin> DerefMut for Settlement<P> {
+    fn deref_mut(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+}
+
+impl<P: Plugin> Drop for Settlement<P> {
+    fn drop(&mut self) {
+        if self.exchange.record.outcome.is_none() {
+            let gone = Fault::client(FaultKind::ClientGone, StatusCode::BAD_REQUEST, "the client went away");
+            self.fail(Outcome::ClientGone, &gone);
+        }
+        self.exchange.record.duration = Some(self.exchange.elapsed());
+        if let Some(chain) = self.chain.take() {
+            for plugin in chain.log() {
+                plugin.log(&mut self.exchange);
+            }
+        }
+        self.worker.requests.push(self.exchange.record.clone());
+    }
+}

@@ -1,0 +1,82 @@
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use a6_core::{Clock, Fault, FaultKind};
+use a6_snapshot::{BodyLimits, Plugin, Shared};
+use a6_telemetry::RequestLog;
+use a6_upstream::{Resolver, TlsRoots, Upstream};
+use http::HeaderValue;
+use http::StatusCode;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::listen::{self, Sockets};
+
+/// How often idle upstream connections are looked through.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What all data threads share.
+pub struct Config<P> {
+    /// The configuration in force.
+    pub snapshot: Shared<P>,
+    /// Names to addresses.
+    pub resolver: Arc<Resolver>,
+    /// Which upstream certificates are believed.
+    pub roots: Arc<TlsRoots>,
+    /// What bounds request bodies.
+    pub body_limits: BodyLimits,
+    /// Bytes of a body that a route's `vars` may look into.
+    pub max_post_args: u64,
+    /// A request's head must be here within this time.
+    pub header_timeout: Duration,
+    /// The `Server` header of every answer.
+    pub server: HeaderValue,
+    /// The last requests.
+    pub requests: Arc<RequestLog>,
+    /// Time of day.
+    pub clock: Clock,
+}
+
+/// A data thread and what it owns. Nothing of it is shared with another thread but what [`Config`] names.
+pub struct Worker<P> {
+    pub(crate) config: Arc<Config<P>>,
+    pub(crate) upstream: Upstream,
+    pub(crate) requests: Arc<RequestLog>,
+}
+
+impl<P: Plugin> Worker<P> {
+    /// A thread's own part.
+    pub fn new(config: Arc<Config<P>>) -> Self {
+        let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
+        let requests = config.requests.clone();
+        Self { config, upstream, requests }
+    }
+}
+
+/// Runs a data thread until `draining` turns true and its last connection has ended, or `drain_limit` has passed since.
+///
+/// # Errors
+/// The runtime cannot be made.
+pub fn run<P: Plugin>(
+    config: Arc<Config<P>>,
+    sockets: Sockets,
+    draining: watch::Receiver<bool>,
+    drain_limit: Duration,
+) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| {
+        let text = format!("a data thread could not start: {error}");
+        Fault::gateway(FaultKind::Internal, StatusCode::INTERNAL_SERVER_ERROR, text)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let local = LocalSet::new();
+    let worker = Rc::new(Worker::new(config));
+    let sweeper = worker.clone();
+    local.spawn_local(async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            sweeper.upstream.sweep();
+        }
+    });
+    local.block_on(&runtime, listen::serve(worker, sockets, draining, drain_limit)).map_err(failed)
+}

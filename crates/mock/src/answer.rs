@@ -1,0 +1,117 @@
+//! Which endpoint answers a request; the key check; spoiling.
+
+use crate::anthropic;
+use crate::echo;
+use crate::embeddings;
+use crate::knobs::{Garbage, Knobs};
+use crate::openai;
+use crate::replay::Recordings;
+use crate::reply::{self, Body, Reply};
+use crate::request::Request;
+
+const NO_SSE: &[u8] = b"\xff\xfe\x00this is no event \xc3\x28\r\r: nor this\n\n";
+
+/// What a mock answers with.
+pub(crate) struct Provider {
+    /// The key that requests have to carry.
+    pub(crate) api_key: Option<String>,
+    /// Recorded exchanges; with them nothing else is answered.
+    pub(crate) recordings: Option<Recordings>,
+}
+
+impl Provider {
+    /// The reply to a request, spoiled as the knobs want it. `number` makes the request id.
+    pub(crate) fn answer(&self, request: &Request, knobs: &Knobs, number: u64) -> Reply {
+        let mut reply = self.reply(request, knobs);
+        if let Some(status) = knobs.status
+            && status < 300
+        {
+            reply.status = status;
+        }
+        spoil(&mut reply, knobs.garbage);
+        let id = format!("req_mock_{number:08}");
+        reply.add("x-request-id", &id);
+        if is_anthropic(request) {
+            reply.add("request-id", &id);
+        }
+        reply.add("openai-processing-ms", &knobs.first_delay_ms.unwrap_or(0).to_string());
+        reply.add("x-ratelimit-remaining-requests", "9999");
+        match &knobs.retry_after {
+            Some(value) => reply.add("retry-after", value),
+            None if matches!(knobs.status, Some(429 | 503)) => reply.add("retry-after", "1"),
+            None => {}
+        }
+        reply
+    }
+
+    fn reply(&self, request: &Request, knobs: &Knobs) -> Reply {
+        if let Some(refusal) = self.key_refusal(request) {
+            return refusal;
+        }
+        if let Some(status) = knobs.status
+            && status >= 300
+        {
+            return reply::asked_for(status, is_anthropic(request));
+        }
+        if let Some(recordings) = &self.recordings {
+            return recordings.answer(request);
+        }
+        let path = request.path();
+        match request.method.as_str() {
+            // Covers `/chat/completions` and Azure's paths.
+            "POST" if path.ends_with("/completions") => openai::chat(request, knobs),
+            "POST" if is_anthropic(request) => anthropic::messages(request, knobs),
+            "POST" if path.ends_with("/embeddings") => embeddings::embeddings(request),
+            "GET" if path.ends_with("/models") => openai::models(),
+            _ => echo::echo(request),
+        }
+    }
+
+    fn key_refusal(&self, request: &Request) -> Option<Reply> {
+        let key = self.api_key.as_deref()?;
+        let bearer = request.header("authorization").map(|value| value.strip_prefix("Bearer ").unwrap_or(""));
+        let given = [bearer, request.header("x-api-key"), request.header("api-key")];
+        if given.contains(&Some(key)) {
+            return None;
+        }
+        Some(reply::wrong_key(given.iter().any(Option::is_some), is_anthropic(request)))
+    }
+}
+
+fn is_anthropic(request: &Request) -> bool {
+    request.path().ends_with("/v1/messages")
+}
+
+/// Puts nonsense into the body; what is wrong with status line, head and chunk sizes is the script's matter.
+fn spoil(reply: &mut Reply, garbage: Option<Garbage>) {
+    match garbage {
+        Some(Garbage::Json) => match &mut reply.body {
+            Body::Whole(body) => body.truncate(body.len() / 2),
+            Body::Events(events) => {
+                if let Some(event) = second(events) {
+                    event.truncate(event.len() / 2);
+                    event.extend_from_slice(b"\n\n");
+                }
+            }
+        },
+        Some(Garbage::Sse) => match &mut reply.body {
+            Body::Whole(body) => {
+                *body = NO_SSE.to_vec();
+                reply.headers.retain(|(name, _)| name != "content-type");
+                reply.add("content-type", "text/event-stream");
+            }
+            Body::Events(events) => {
+                if let Some(event) = second(events) {
+                    *event = NO_SSE.to_vec();
+                }
+            }
+        },
+        _ => {}
+    }
+}
+
+/// The second event, or the only one.
+fn second(events: &mut [Vec<u8>]) -> Option<&mut Vec<u8>> {
+    let at = usize::from(events.len() > 1);
+    events.get_mut(at)
+}

@@ -1,0 +1,54 @@
+//! Mock providers with faults and a ledger: what `a6 mock` serves, and what tests and the bench talk to.
+//!
+//! The mock speaks raw HTTP/1.1 so that every byte it writes is chosen here: replies can be cut, reset, stalled
+//! or spoiled at any byte. It counts tokens itself and writes every request and every byte it sent into a ledger,
+//! so that a test compares with what really happened instead of with constants.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `args.rs` | the flags of `a6 mock` and the function that serves until Ctrl-C |
+//! | `knobs.rs` | the faults and shapes a flag, a header or a query parameter can ask for |
+//! | `server.rs` | `Options`, the running `Mock`, what its connections share, the accept loop |
+//! | `tls.rs` | a CA of our own and a certificate for the hosts a test wants to be |
+//! | `ledger.rs` | `Exchange`, `Outcome` and the list of them |
+//! | `connection.rs` | the life of one connection: receive, answer, play, again |
+//! | `wire.rs` | one socket, plain or TLS: reads, counted writes, waits that notice a hang-up, closing and resetting |
+//! | `request.rs` | strict parsing of a request's head and of a chunked body |
+//! | `answer.rs` | which endpoint answers a request; the key check; spoiling |
+//! | `reply.rs` | a reply before it has bytes, and the error replies in the providers' shapes |
+//! | `script.rs` | a reply as the exact bytes and writes that go out |
+//! | `player.rs` | sending a script: delays, cuts, stalls |
+//! | `content.rs` | what the assistant says, and in which pieces |
+//! | `tokens.rs` | the token count |
+//! | `openai.rs`, `anthropic.rs`, `embeddings.rs` | the providers' request and reply shapes |
+//! | `echo.rs` | the reply to everything else |
+//! | `replay.rs` | recorded exchanges, answered again |
+
+mod answer;
+mod anthropic;
+mod args;
+mod connection;
+mod content;
+mod echo;
+mod embeddings;
+mod knobs;
+mod ledger;
+mod openai;
+mod player;
+mod replay;
+mod reply;
+mod request;
+mod script;
+mod server;
+mod tls;
+mod tokens;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use args::{Args, Key, run};
+pub use knobs::{CutWith, Framing, Garbage, KnobError, Knobs};
+pub use ledger::{Exchange, Outcome};
+pub use server::{Mock, Options};
+pub use tls::{TlsError, TlsIdentity};

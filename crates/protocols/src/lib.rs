@@ -1,0 +1,21 @@
+//! Wire protocols of language models, and the providers that speak them, as data.
+//!
+//! - `protocol.rs`: [`Protocol`], the table of protocols, and how a request's protocol is detected.
+//! - `openai_chat/`: OpenAI chat completions.
+//! - `providers.rs`: [`Provider`], the table of providers.
+//! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
+//! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
+//! - `usage.rs`: [`Usage`], the tokens that an answer cost.
+
+mod endpoint;
+mod openai_chat;
+mod protocol;
+mod providers;
+mod shape;
+mod usage;
+
+pub use endpoint::{Endpoint, EndpointError, Scheme};
+pub use protocol::{End, PlainReader, Protocol, StreamReader, Verdict};
+pub use providers::{MaxTokens, PROVIDERS, Provider};
+pub use shape::{Shaped, Shaping};
+pub use usage::{Totals, Usage};

@@ -1,0 +1,109 @@
+use a6_codec::json::Document;
+use a6_codec::sse::events;
+use a6_core::FaultKind;
+
+use super::*;
+use crate::protocol::{End, Verdict};
+use crate::{Protocol, Shaping};
+
+fn read(run: &str, hide_usage: bool) -> (End, Vec<Verdict>, Usage) {
+    let mut stream = ChatStream::new(hide_usage);
+    let verdicts = events(run.as_bytes()).map(|event| stream.event(&event)).collect();
+    (stream.end(), verdicts, stream.usage())
+}
+
+#[test]
+fn a_stream_is_complete_only_in_a_terminal_state() {
+    let delta =
+        r#"data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"usage":null}"#;
+    let finish = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let second = r#"data: {"choices":[{"index":1,"delta":{"content":"b"}}]}"#;
+    let tool = r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"id":"x"}]},"finish_reason":null}]}"#;
+    let error = r#"data: {"error":{"message":"overloaded"}}"#;
+    let quoted = r#"data: {"choices":[{"index":0,"delta":{"content":"\"finish_reason\":\"stop\""}}]}"#;
+    let cases: &[(&[&str], End)] = &[
+        (&[], End::Truncated),
+        (&[delta], End::Truncated),
+        (&[delta, "data: [DONE]"], End::Complete),
+        (&["data:[DONE]"], End::Complete),
+        (&[delta, finish], End::CompleteWithoutTerminal),
+        (&[delta, second, finish], End::Truncated),
+        (&[tool, finish], End::CompleteWithoutTerminal),
+        (&[quoted], End::Truncated),
+        (&[delta, error], End::UpstreamError),
+        (&["data: not json"], End::Truncated),
+        (&[": ping"], End::Truncated),
+    ];
+    for (lines, expected) in cases {
+        let run: String = lines.iter().map(|line| format!("{line}\n\n")).collect();
+        assert_eq!(read(&run, true).0, *expected, "{run}");
+    }
+}
+
+#[test]
+fn only_the_usage_event_that_nobody_asked_for_is_hidden() {
+    let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
+    let alone = format!("data: {{\"choices\":[],{usage}}}\n\n");
+    let with_choice =
+        format!("data: {{\"choices\":[{{\"index\":0,\"finish_reason\":\"stop\"}}],{usage}}}\n\n");
+    assert_eq!(read(&alone, true).1, [Verdict::Hide]);
+    assert_eq!(read(&alone, false).1, [Verdict::Pass]);
+    assert_eq!(read(&with_choice, true).1, [Verdict::Pass]);
+    for run in [alone, with_choice] {
+        assert_eq!(read(&run, true).2.total, Some(5));
+    }
+}
+
+#[test]
+fn plain_answers_tell_their_usage() {
+    let text = br#"{"usage":{"prompt_tokens":9,"completion_tokens":4,
+        "prompt_tokens_details":{"cached_tokens":8},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
+    let told = usage(&Document::scan(text).unwrap(), text);
+    assert_eq!((told.prompt, told.completion, told.total), (Some(9), Some(4), Some(13)));
+    assert_eq!((told.cache_read, told.reasoning), (Some(8), Some(2)));
+    let silent = br#"{"usage":null}"#;
+    assert!(!usage(&Document::scan(silent).unwrap(), silent).is_known());
+}
+
+#[test]
+fn include_usage_is_added_beside_the_clients_stream_options() {
+    let cases = [
+        (r#"{"stream":true}"#, Some(r#"{"include_usage":true}"#), true),
+        (r#"{"stream":true,"stream_options":null}"#, Some(r#"{"include_usage":true}"#), true),
+        (r#"{"stream":true,"stream_options":{"x": 1}}"#, Some(r#"{"x": 1,"include_usage":true}"#), true),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":false}}"#,
+            Some(r#"{"include_usage":true}"#),
+            true,
+        ),
+        (r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None, false),
+        (r#"{"stream":false}"#, None, false),
+        (r#"{"messages":[]}"#, None, false),
+    ];
+    for (body, stream_options, hides) in cases {
+        let prepared =
+            prepare(&Document::scan(body.as_bytes()).unwrap(), body.as_bytes(), &Shaping::default());
+        let written = prepared.stream_options.map(|raw| String::from_utf8(raw).unwrap());
+        assert_eq!((written.as_deref(), prepared.hides_usage), (stream_options, hides), "{body}");
+    }
+}
+
+#[test]
+fn a_chat_request_is_one_with_messages() {
+    let detect = |body: &str| Protocol::detect(&Document::scan(body.as_bytes()).unwrap(), body.as_bytes());
+    assert_eq!(detect(r#"{"messages":[]}"#), Some(Protocol::OpenaiChat));
+    assert_eq!(detect(r#"{"messages":{}}"#), Some(Protocol::OpenaiChat));
+    for body in ["{}", "[]", r#"{"messages":null}"#, r#"{"messages":"x"}"#, "3"] {
+        assert_eq!(detect(body), None, "{body}");
+    }
+}
+
+#[test]
+fn errors_have_openais_form() {
+    let fault = Fault::upstream(FaultKind::UpstreamTruncated, "a \"quote\"");
+    let event = String::from_utf8(error_event(&fault).to_vec()).unwrap();
+    assert!(event.starts_with("data: {") && event.ends_with("}\n\n"));
+    let value: serde_json::Value = serde_json::from_str(event.trim_start_matches("data: ")).unwrap();
+    assert_eq!(value["error"]["type"], "upstream_truncated");
+    assert_eq!(value["error"]["message"], "a \"quote\"");
+}

@@ -1,0 +1,180 @@
+use a6_codec::json::Document;
+use a6_codec::sse::Event;
+use a6_core::Fault;
+use bytes::Bytes;
+
+use crate::{Shaping, Usage, openai_chat};
+
+/// A wire protocol. Every endpoint, provider and plugin treats all of them alike through these methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// OpenAI chat completions.
+    OpenaiChat,
+}
+
+/// What becomes of an event of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the client.
+    Pass,
+    /// The gateway asked for it, the client did not.
+    Hide,
+}
+
+/// How a stream stands at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The protocol's terminal event was there.
+    Complete,
+    /// The protocol allows the end here, provided that the transport ended properly.
+    CompleteWithoutTerminal,
+    /// The upstream told of an error within the stream.
+    UpstreamError,
+    /// Something is missing.
+    Truncated,
+}
+
+impl Protocol {
+    const ALL: [Self; 1] = [Self::OpenaiChat];
+
+    /// The name in configuration, logs and errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "openai-chat",
+        }
+    }
+
+    /// The protocol of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+
+    /// The protocol of a request, by its body; the first that fits.
+    pub fn detect(document: &Document, text: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| match protocol {
+            Self::OpenaiChat => openai_chat::detects(document, text),
+        })
+    }
+
+    /// Whether the client asks for a stream.
+    pub fn wants_stream(self, document: &Document, text: &[u8]) -> bool {
+        match self {
+            Self::OpenaiChat => document.is_true(text, "stream"),
+        }
+    }
+
+    /// What the protocol itself changes in a request before it is sent; see [`Shaping::apply`].
+    pub(crate) fn prepare(
+        self,
+        document: &Document,
+        text: &[u8],
+        shaping: &Shaping,
+    ) -> openai_chat::Prepared {
+        match self {
+            Self::OpenaiChat => openai_chat::prepare(document, text, shaping),
+        }
+    }
+
+    /// A reader for one streamed answer. With `hide_usage` the usage event is counted and not passed on.
+    pub fn stream_reader(self, hide_usage: bool) -> StreamReader {
+        match self {
+            Self::OpenaiChat => StreamReader(Reader::OpenaiChat(openai_chat::ChatStream::new(hide_usage))),
+        }
+    }
+
+    /// A reader for one plain answer.
+    pub fn plain_reader(self) -> PlainReader {
+        PlainReader { protocol: self, pieces: Vec::new(), length: 0 }
+    }
+
+    /// The body that tells a client of a fault, in its own protocol.
+    pub fn error_body(self, fault: &Fault) -> Bytes {
+        match self {
+            Self::OpenaiChat => openai_chat::error_body(fault),
+        }
+    }
+
+    /// The event that tells a client of a fault in the middle of a stream.
+    pub fn error_event(self, fault: &Fault) -> Bytes {
+        match self {
+            Self::OpenaiChat => openai_chat::error_event(fault),
+        }
+    }
+}
+
+/// Looks on as a streamed answer passes.
+#[derive(Debug)]
+pub struct StreamReader(Reader);
+
+#[derive(Debug)]
+enum Reader {
+    OpenaiChat(openai_chat::ChatStream),
+}
+
+impl StreamReader {
+    /// The next event.
+    pub fn event(&mut self, event: &Event<'_>) -> Verdict {
+        match &mut self.0 {
+            Reader::OpenaiChat(stream) => stream.event(event),
+        }
+    }
+
+    /// How the stream stands.
+    pub fn end(&self) -> End {
+        match &self.0 {
+            Reader::OpenaiChat(stream) => stream.end(),
+        }
+    }
+
+    /// The usage so far.
+    pub fn usage(&self) -> Usage {
+        match &self.0 {
+            Reader::OpenaiChat(stream) => stream.usage(),
+        }
+    }
+}
+
+/// A plain answer longer than this passes unread.
+const MAX_READ: usize = 4 << 20;
+
+/// Looks on as a plain answer passes.
+#[derive(Debug)]
+pub struct PlainReader {
+    protocol: Protocol,
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+impl PlainReader {
+    /// The next piece of the body; it is shared, not copied.
+    pub fn push(&mut self, piece: &Bytes) {
+        self.length += piece.len();
+        if self.length <= MAX_READ {
+            self.pieces.push(piece.clone());
+        } else {
+            self.pieces.clear();
+        }
+    }
+
+    /// At the end of the body: the usage it tells, and whether the body is one whole JSON text. `None` where it was too
+    /// long to be kept.
+    pub fn finish(&mut self) -> Option<(Usage, bool)> {
+        if self.length > MAX_READ {
+            return None;
+        }
+        let joined;
+        let text: &[u8] = match &self.pieces[..] {
+            [one] => one,
+            many => {
+                joined = many.concat();
+                &joined
+            }
+        };
+        Some(match Document::scan(text) {
+            Ok(document) => match self.protocol {
+                Protocol::OpenaiChat => (openai_chat::usage(&document, text), true),
+            },
+            Err(_) => (Usage::default(), false),
+        })
+    }
+}

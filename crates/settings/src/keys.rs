@@ -1,0 +1,274 @@
+//! The table of every key that APISIX or a6 knows. APISIX's are those of its `config.yaml` (3.18.0).
+
+/// What a key holds, or why its value is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// true or false.
+    Flag,
+    /// An integer in this range, ends included.
+    Whole(u64, u64),
+    /// Text that is not empty.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A duration longer than zero.
+    Span,
+    /// A duration that may be zero.
+    SpanOrZero,
+    /// A size in bytes.
+    Bytes,
+    /// A size above zero, or a share of the memory.
+    Budget,
+    /// An IP address.
+    Ip,
+    /// A port, a list of ports or a list of `{ip, port}`.
+    Listens,
+    /// A list of IP addresses and CIDR ranges.
+    Nets,
+    /// A list of names.
+    Names,
+    /// A list of `{name, key, role}`.
+    AdminKeys,
+    /// A mapping from host name to `ip` or `ip:port`.
+    Hosts,
+    /// APISIX knows it, a6 does not serve it yet. Covers everything below the key.
+    Known,
+    /// APISIX knows it; this key of a6 does the job.
+    Instead(&'static str),
+    /// Ignoring it would give a gateway with other data than the file asks for.
+    OtherStore,
+}
+
+/// A key by its path, and what it holds.
+pub(crate) struct Row {
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+}
+
+use Kind::{
+    AdminKeys, Budget, Bytes, Choice, Flag, Hosts, Instead, Ip, Known, Listens, Names, Nets, OtherStore,
+    Span, SpanOrZero, Text, Whole,
+};
+
+const fn row(path: &'static str, kind: Kind) -> Row {
+    Row { path, kind }
+}
+
+const PORT: Kind = Whole(0, 65_535);
+const ROUTERS: Kind = Choice(&["radixtree_host_uri", "radixtree_uri", "radixtree_uri_with_parameter"]);
+const LEVELS: Kind =
+    Choice(&["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "stderr"]);
+
+/// Sections are not rows: a path is a section when a row lies below it.
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Row] = &[
+    row("a6.workers", Whole(1, 1024)),
+    row("a6.data_dir", Text),
+    row("a6.drain_timeout", SpanOrZero),
+    row("a6.memory_budget", Budget),
+    row("a6.resolve", Hosts),
+
+    row("apisix.node_listen", Listens),
+    row("apisix.enable_admin", Flag),
+    row("apisix.enable_control", Flag),
+    row("apisix.control.ip", Ip),
+    row("apisix.control.port", PORT),
+    row("apisix.ssl.ssl_trusted_certificate", Text),
+    row("apisix.router.http", ROUTERS),
+    row("apisix.delete_uri_tail_slash", Flag),
+    row("apisix.match_uri_encoded_slash", Flag),
+    row("apisix.normalize_uri_like_servlet", Flag),
+    row("apisix.max_post_args_readable_size", Whole(0, 1 << 20)),
+    row("apisix.show_upstream_status_in_response_header", Flag),
+    row("apisix.enable_server_tokens", Flag),
+    row("apisix.trusted_addresses", Nets),
+    row("apisix.config_center", OtherStore),
+    row("apisix.data_encryption", Known),
+    row("apisix.disable_sync_configuration_during_start", Known),
+    row("apisix.disable_upstream_healthcheck", Known),
+    row("apisix.dns_resolver", Known),
+    row("apisix.dns_resolver_valid", Known),
+    row("apisix.enable_dev_mode", Known),
+    row("apisix.enable_http2", Known),
+    row("apisix.enable_ipv6", Known),
+    row("apisix.enable_resolv_search_opt", Known),
+    row("apisix.enable_reuseport", Known),
+    row("apisix.events", Known),
+    row("apisix.extra_lua_cpath", Known),
+    row("apisix.extra_lua_path", Known),
+    row("apisix.id", Known),
+    row("apisix.lru", Known),
+    row("apisix.lua_module_hook", Known),
+    row("apisix.proxy_cache", Known),
+    row("apisix.proxy_mode", Known),
+    row("apisix.proxy_protocol", Known),
+    row("apisix.resolver_timeout", Known),
+    row("apisix.router.ssl", Known),
+    row("apisix.ssl.enable", Known),
+    row("apisix.ssl.fallback_sni", Known),
+    row("apisix.ssl.listen", Known),
+    row("apisix.ssl.ssl_ciphers", Known),
+    row("apisix.ssl.ssl_protocols", Known),
+    row("apisix.ssl.ssl_session_tickets", Known),
+    row("apisix.status", Known),
+    row("apisix.stream_proxy", Known),
+    row("apisix.tracing", Known),
+    row("apisix.worker_startup_time_threshold", Known),
+
+    row("nginx_config.error_log_level", LEVELS),
+    // Every variable is visible to a6, so there is nothing to do.
+    row("nginx_config.envs", Names),
+    row("nginx_config.enable_cpu_affinity", Known),
+    row("nginx_config.error_log", Known),
+    row("nginx_config.event", Known),
+    row("nginx_config.http_admin_configuration_snippet", Known),
+    row("nginx_config.http_configuration_snippet", Known),
+    row("nginx_config.http_end_configuration_snippet", Known),
+    row("nginx_config.http_server_configuration_snippet", Known),
+    row("nginx_config.http_server_location_configuration_snippet", Known),
+    row("nginx_config.main_configuration_snippet", Known),
+    row("nginx_config.max_pending_timers", Known),
+    row("nginx_config.max_running_timers", Known),
+    row("nginx_config.meta", Known),
+    row("nginx_config.stream", Known),
+    row("nginx_config.stream_configuration_snippet", Known),
+    row("nginx_config.user", Known),
+    row("nginx_config.worker_processes", Instead("a6.workers")),
+    row("nginx_config.worker_rlimit_nofile", Known),
+    row("nginx_config.worker_shutdown_timeout", Instead("a6.drain_timeout")),
+
+    row("nginx_config.http.access_log", Text),
+    row("nginx_config.http.access_log_buffer", Bytes),
+    row("nginx_config.http.access_log_format", Text),
+    row("nginx_config.http.client_body_timeout", Span),
+    row("nginx_config.http.client_header_timeout", Span),
+    row("nginx_config.http.client_max_body_size", Bytes),
+    row("nginx_config.http.enable_access_log", Flag),
+    row("nginx_config.http.keepalive_timeout", SpanOrZero),
+    row("nginx_config.http.real_ip_from", Nets),
+    row("nginx_config.http.real_ip_header", Text),
+    row("nginx_config.http.send_timeout", Span),
+    row("nginx_config.http.access_log_format_escape", Known),
+    row("nginx_config.http.charset", Known),
+    row("nginx_config.http.custom_lua_shared_dict", Known),
+    row("nginx_config.http.lua_shared_dict", Known),
+    row("nginx_config.http.proxy_ssl_server_name", Known),
+    row("nginx_config.http.real_ip_recursive", Known),
+    row("nginx_config.http.underscores_in_headers", Known),
+    row("nginx_config.http.upstream", Known),
+    row("nginx_config.http.variables_hash_max_size", Known),
+
+    row("deployment.role", Choice(&["traditional"])),
+    row("deployment.role_traditional.config_provider", OtherStore),
+    row("deployment.role_control_plane.config_provider", OtherStore),
+    row("deployment.role_data_plane.config_provider", OtherStore),
+    row("deployment.admin.admin_key", AdminKeys),
+    row("deployment.admin.admin_key_required", Flag),
+    row("deployment.admin.admin_listen.ip", Ip),
+    row("deployment.admin.admin_listen.port", PORT),
+    row("deployment.admin.allow_admin", Nets),
+    row("deployment.admin.enable_admin_cors", Flag),
+    row("deployment.admin.admin_api_mtls", Known),
+    row("deployment.admin.admin_api_version", Known),
+    row("deployment.admin.enable_admin_ui", Known),
+    row("deployment.admin.https_admin", Known),
+    row("deployment.certs", Known),
+    row("deployment.etcd.host", OtherStore),
+    row("deployment.etcd.password", Known),
+    row("deployment.etcd.prefix", Known),
+    row("deployment.etcd.startup_retry", Known),
+    row("deployment.etcd.timeout", Known),
+    row("deployment.etcd.tls", Known),
+    row("deployment.etcd.user", Known),
+    row("deployment.etcd.watch_timeout", Known),
+
+    // Before APISIX 3 the store stood at the top.
+    row("etcd.host", OtherStore),
+    row("etcd.password", Known),
+    row("etcd.prefix", Known),
+    row("etcd.timeout", Known),
+    row("etcd.tls", Known),
+    row("etcd.user", Known),
+
+    row("plugins", Names),
+    row("stream_plugins", Known),
+    row("plugin_attr", Known),
+    row("discovery", Known),
+    row("ext-plugin", Known),
+    row("graphql", Known),
+    row("wasm", Known),
+    row("xrpc", Known),
+];
+
+/// The row of a path.
+pub(crate) fn find(path: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.path == path)
+}
+
+/// Whether rows lie below this path.
+pub(crate) fn is_section(path: &str) -> bool {
+    TABLE.iter().any(|row| below(row.path, path).is_some())
+}
+
+/// What follows `path` and its dot in `longer`.
+fn below<'r>(longer: &'r str, path: &str) -> Option<&'r str> {
+    if path.is_empty() { Some(longer) } else { longer.strip_prefix(path)?.strip_prefix('.') }
+}
+
+/// The key that was probably meant by an unknown `name` in the section `path`: the nearest one beside it, else one of
+/// the same name in another section. The answer is a whole path.
+pub(crate) fn suggest(path: &str, name: &str) -> Option<String> {
+    let beside = TABLE.iter().filter_map(|row| below(row.path, path)?.split('.').next());
+    if let Some(key) = nearest(name, beside) {
+        return Some(crate::tree::join(path, key));
+    }
+    let elsewhere = TABLE.iter().find(|row| row.path.rsplit('.').next() == Some(name));
+    elsewhere.map(|row| row.path.to_owned())
+}
+
+/// The one of `known` that differs from `name` by a typing error or two.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let name = name.to_lowercase().replace('-', "_");
+    let allowed = (name.chars().count() / 3).max(1);
+    known
+        .map(|key| (strsim::damerau_levenshtein(&name, key), key))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TABLE, find, is_section, suggest};
+    use std::collections::HashSet;
+
+    #[test]
+    fn paths_are_unique_and_no_row_is_a_section() {
+        let mut seen = HashSet::new();
+        for row in TABLE {
+            assert!(seen.insert(row.path), "{} stands twice", row.path);
+            assert!(!is_section(row.path), "{} is both a key and a section", row.path);
+            assert!(find(row.path).is_some_and(|found| found.kind == row.kind), "{}", row.path);
+        }
+    }
+
+    #[test]
+    fn suggestions() {
+        for (path, name, expected) in [
+            ("apisix", "node_listn", Some("apisix.node_listen")),
+            ("apisix", "Node-Listen", Some("apisix.node_listen")),
+            ("apisix", "admin_key", Some("deployment.admin.admin_key")),
+            ("", "node_listen", Some("apisix.node_listen")),
+            ("", "apisx", Some("apisix")),
+            ("a6", "wokers", Some("a6.workers")),
+            ("deployment.admin", "something_else", None),
+            ("a6", "x", None),
+        ] {
+            assert_eq!(suggest(path, name).as_deref(), expected, "{path} {name}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The types that the rest of a6 reads.
+
+use a6_core::Secret;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that is decided at start and does not change while the process runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The listeners that serve traffic.
+    pub data: DataPlane,
+    /// The Admin API; None with `apisix.enable_admin: false`.
+    pub admin: Option<Admin>,
+    /// Address of the Control API; None with `apisix.enable_control: false`.
+    pub control: Option<SocketAddr>,
+    /// Data-plane threads, at least 1; the default is one per available core.
+    pub workers: usize,
+    /// Directory of the embedded store and of generated keys; not created here.
+    pub data_dir: PathBuf,
+    /// How long open requests may go on after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Bytes that request and response bodies may hold in memory together: 25 % of the cgroup's or machine's memory
+    /// unless set; None when it is not set and the memory cannot be read.
+    pub memory_budget: Option<u64>,
+    /// Host names of upstreams that resolve to a fixed address, from `a6.resolve`.
+    pub resolve: Vec<HostOverride>,
+    /// PEM file of the authorities trusted for upstream TLS; None means the system's.
+    pub ssl_trusted_certificate: Option<PathBuf>,
+    /// One line per request.
+    pub access_log: AccessLog,
+    /// nginx's level name: debug, info, notice, warn, error, crit, alert, emerg or stderr.
+    pub error_log_level: String,
+    /// Names of the plugins that may be used; None means all that a6 has.
+    pub plugins: Option<Vec<String>>,
+    /// The APISIX version that a6 behaves as, for `Server: APISIX/«version»`.
+    pub server_version: String,
+}
+
+/// How the data plane listens and what it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPlane {
+    /// Addresses that serve traffic, at least one (`apisix.node_listen`); port 0 takes any free port.
+    pub listen: Vec<SocketAddr>,
+    /// Time for a client to send a whole request head.
+    pub header_timeout: Duration,
+    /// Time between two reads of a request body.
+    pub body_timeout: Duration,
+    /// Time an idle client connection stays open; zero closes it after each answer.
+    pub keepalive_timeout: Duration,
+    /// Time between two writes to a client.
+    pub send_timeout: Duration,
+    /// Largest request body in bytes; 0 means no cap.
+    pub max_body_size: u64,
+    /// Largest request body in bytes that `post_arg` conditions read; 0 means no cap.
+    pub max_post_args: u64,
+    /// Whether `/a/` is matched as `/a`.
+    pub delete_uri_tail_slash: bool,
+    /// Whether routes are matched against the path before percent-decoding.
+    pub match_uri_encoded_slash: bool,
+    /// Whether `;parameters` are taken out of the path, as servlet containers do.
+    pub normalize_uri_like_servlet: bool,
+    /// Whether the `Server` header carries the version.
+    pub server_tokens: bool,
+    /// Whether `X-APISIX-Upstream-Status` is sent always, not only for a 5xx.
+    pub show_upstream_status: bool,
+    /// Peers whose `X-Forwarded-*` headers are kept.
+    pub trusted_addresses: Vec<IpNet>,
+    /// Header that carries the client's address when the peer is in `real_ip_from`.
+    pub real_ip_header: String,
+    /// Peers that may set the client's address.
+    pub real_ip_from: Vec<IpNet>,
+    /// Which order of host and path routes are matched in.
+    pub router: Router,
+}
+
+/// `apisix.router.http`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// `radixtree_host_uri`: host first, then path. The default.
+    HostUri,
+    /// `radixtree_uri`: path first; the host is one of the conditions.
+    Uri,
+    /// `radixtree_uri_with_parameter`: as `Uri`, with `:name` for one segment.
+    UriWithParameter,
+}
+
+/// How the Admin API listens and whom it lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// The keys given in the settings; a generated one is not among them.
+    pub keys: Vec<AdminKey>,
+    /// Whether the caller must make and keep an admin key: an empty key was given, or none although one is required.
+    pub generate: bool,
+    /// Whether a request needs a key at all.
+    pub key_required: bool,
+    /// Peers that may connect; an empty list lets everybody in.
+    pub allow: Vec<IpNet>,
+    /// Whether answers carry CORS headers.
+    pub cors: bool,
+}
+
+/// One entry of `deployment.admin.admin_key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminKey {
+    /// Its name, for logs.
+    pub name: String,
+    /// The token that a client sends.
+    pub key: Secret<String>,
+    /// What it allows.
+    pub role: Role,
+}
+
+/// What an Admin API key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Reading.
+    Viewer,
+}
+
+/// One entry of `a6.resolve`: a host name with a fixed address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOverride {
+    /// Host name in lower case, without port or trailing dot.
+    pub host: String,
+    /// Address to connect to.
+    pub ip: IpAddr,
+    /// Port to connect to; None keeps the port that was asked for.
+    pub port: Option<u16>,
+}
+
+/// Where the access log goes and what a line looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Whether it is written.
+    pub enabled: bool,
+    /// A file path, or `/dev/stdout` (the default).
+    pub path: String,
+    /// nginx's `log_format`, with `$variables`.
+    pub format: String,
+    /// Bytes that are collected before a write.
+    pub buffer: u64,
+}

@@ -1,0 +1,220 @@
+//! Settings that cannot be used, and what warnings say.
+
+use super::{options, read};
+use crate::{Options, load, load_bytes};
+use std::path::Path;
+use std::time::Duration;
+
+/// Each text with the whole message.
+#[test]
+fn one_line_per_problem() {
+    for (text, expected) in [
+        (
+            "apisix:\n  node_listen: abc\n",
+            "c.yaml:2:16: apisix.node_listen: expected an integer from 0 to 65535, a list of them or a list of {ip, port}, found a string \"abc\"",
+        ),
+        (
+            "apisix:\n  node_listen: [9080, 70000]\n",
+            "c.yaml:2:23: apisix.node_listen[1]: expected an integer from 0 to 65535 or {ip, port}, found an integer 70000",
+        ),
+        (
+            "a6: {workers: 0}",
+            "c.yaml:1:15: a6.workers: expected an integer from 1 to 1024, found an integer 0",
+        ),
+        (
+            "apisix: {enable_admin: yes}",
+            "c.yaml:1:24: apisix.enable_admin: expected true or false, found a string \"yes\"",
+        ),
+        ("apisix: 5", "c.yaml:1:9: apisix: expected a mapping of keys, found an integer"),
+        ("- 5", "c.yaml:1:1: expected a mapping of keys, found a list"),
+        (
+            "a6:\n  workers: 1\n  workers: 2\n",
+            "c.yaml:3:3: a6.workers: duplicate key, first set on line 2; keep one of them",
+        ),
+        (
+            "deployment:\n  role_traditional:\n    config_provider: etcd\n",
+            "c.yaml:3:5: deployment.role_traditional.config_provider: not supported yet; remove it to use the embedded store",
+        ),
+        (
+            "deployment: {etcd: {host: ['http://127.0.0.1:2379']}}",
+            "c.yaml:1:21: deployment.etcd.host: not supported yet; remove it to use the embedded store",
+        ),
+        (
+            "deployment: {role: data_plane}",
+            "c.yaml:1:20: deployment.role: expected traditional, the only one that a6 serves so far, found a string \"data_plane\"",
+        ),
+        (
+            "a6:\n  data_dir: ${{NOWHERE}}\n",
+            "c.yaml:2:13: a6.data_dir: environment variable NOWHERE is not set; set it or write a default: ${{NOWHERE:=default}}",
+        ),
+        (
+            "a6: {resolve: {api.openai.com: localhost}}",
+            "c.yaml:1:32: a6.resolve.api.openai.com: expected \"ip\" or \"ip:port\" such as 127.0.0.1:8443 or \"[::1]:8443\", found a string \"localhost\"",
+        ),
+    ] {
+        assert_eq!(read(text, &[]).unwrap_err().to_string(), expected, "{text}");
+    }
+}
+
+/// Each text with a part of the message.
+#[test]
+fn more_that_cannot_be_used() {
+    for (text, part) in [
+        ("apisix: {node_listen: []}", "expected at least one port"),
+        ("apisix: {node_listen: [1, 1]}", "node_listen[1]: 0.0.0.0:1 stands twice"),
+        ("apisix: {node_listen: [{ip: here, port: 1}]}", "node_listen[0].ip: expected an IP address"),
+        ("apisix: {node_listen: [{ip: 127.0.0.1}]}", "node_listen[0]: port is missing"),
+        ("apisix: {node_listen: 9080.5}", "found a number 9080.5"),
+        ("apisix: {node_listen: '9080'}", "found a string \"9080\""),
+        ("apisix: {trusted_addresses: 10.0.0.0/8}", "expected a list"),
+        (
+            "apisix: {trusted_addresses: [10.0.0.0/40]}",
+            "trusted_addresses[0]: expected an IP address or a CIDR",
+        ),
+        ("apisix: {router: {http: trie}}", "expected one of radixtree_host_uri"),
+        ("nginx_config: {http: {send_timeout: 0}}", "expected a duration above zero"),
+        ("nginx_config: {http: {client_max_body_size: 5 apples}}", "expected a size such as 64m"),
+        ("a6: {memory_budget: 0}", "or a share from 1% to 100%"),
+        ("a6: {data_dir: ''}", "expected text that is not empty"),
+        ("a6: {drain_timeout: [1]}", "found a list"),
+        ("a6: {resolve: {'http://x': 1.1.1.1}}", "expected a host name"),
+        ("a6: {resolve: {X: 1.1.1.1, x: 1.1.1.1}}", "x stands twice"),
+        ("plugins: [ai-proxy, {}]", "plugins[1]: expected a name, found a mapping"),
+        ("etcd: {host: x}", "etcd.host: not supported yet"),
+        ("deployment: {admin: {admin_key: [{name: a, key: k}]}}", "role is missing"),
+        ("deployment: {admin: {admin_key: [{key: '', role: viewer}]}}", "key is empty"),
+        ("a: {b: 1", "c.yaml:1:"),
+        ("a: b: c", "not valid YAML"),
+        ("a: 1\n---\nb: 2", "a second document"),
+        ("a: &x [*x]", "alias"),
+        ("x: &x {a: 1}\ny: {<<: *x}", "c.yaml:2:5: merge keys"),
+        ("[1, 2]: 3", "a key must be text"),
+        ("a6: {data_dir: \"${{A-B}}\"}", "expected ${{NAME}}"),
+        ("a6: {drain_timeout: 9999999999999999999999d}", "at most 365d"),
+    ] {
+        let message = read(text, &[]).unwrap_err().to_string();
+        assert!(message.contains(part), "{text}: {message}");
+        assert!(!message.contains('\n'), "{text} has one problem: {message}");
+    }
+}
+
+#[test]
+fn all_problems_are_shown_in_the_order_of_the_file() {
+    let text = "plugins: 1\na6:\n  workers: x\n  data_dir: ${{NOWHERE}}\napisix: {enable_admin: 1}\n";
+    let error = read(text, &[("A6_CONF_A6__DRAIN_TIMEOUT", "soon")]).unwrap_err();
+    let keys: Vec<&str> = error.problems().iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["plugins", "a6.workers", "a6.data_dir", "apisix.enable_admin", "a6.drain_timeout"]);
+    assert!(error.to_string().ends_with("found a string \"soon\""));
+    assert_eq!(error.problems().last().unwrap().place, "A6_CONF_A6__DRAIN_TIMEOUT");
+}
+
+#[test]
+fn admin_keys_are_never_shown() {
+    for text in [
+        "deployment: {admin: {admin_key: sesame}}",
+        "deployment: {admin: {admin_key: [sesame]}}",
+        "deployment: {admin: {admin_key: {key: sesame}}}",
+        "deployment: {admin: {admin_key: [{name: [sesame], key: [sesame], role: sesame}]}}",
+        "deployment: {admin: sesame}",
+    ] {
+        let error = read(text, &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("sesame"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn warnings_name_line_and_nearest_key() {
+    for (text, expected) in [
+        (
+            "apisix:\n  node_listn: 9080\n",
+            "c.yaml:2:3: apisix.node_listn: unknown key, ignored; did you mean apisix.node_listen?",
+        ),
+        (
+            "admin_key: []\n",
+            "c.yaml:1:1: admin_key: unknown key, ignored; did you mean deployment.admin.admin_key?",
+        ),
+        ("something: {else: 1}\n", "c.yaml:1:1: something: unknown key, ignored"),
+        ("apisix.node_listen: 1\n", "c.yaml:1:1: apisix.node_listen: unknown key, ignored"),
+        (
+            "apisix: {node_listen: [{port: 1, prot: 2}]}\n",
+            "c.yaml:1:34: apisix.node_listen[0].prot: unknown key, ignored; did you mean port?",
+        ),
+        (
+            "apisix: {stream_proxy: {tcp: [9100]}}\n",
+            "c.yaml:1:10: apisix.stream_proxy: known to APISIX, not served by a6 yet; ignored",
+        ),
+        (
+            "nginx_config: {worker_processes: auto}\n",
+            "c.yaml:1:16: nginx_config.worker_processes: known to APISIX, not served by a6; ignored, use a6.workers instead",
+        ),
+    ] {
+        assert_eq!(read(text, &[]).unwrap().warnings, [expected], "{text}");
+    }
+    let open = "deployment: {admin: {admin_key_required: false, admin_listen: {ip: 0.0.0.0}}}";
+    let warnings = read(open, &[]).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("anyone who reaches 0.0.0.0:9180"), "{}", warnings[0]);
+}
+
+#[test]
+fn variables_are_checked_like_the_file() {
+    for (name, value, part) in [
+        ("A6_CONF_A6__WORKERS", "many", "A6_CONF_A6__WORKERS: a6.workers: expected an integer"),
+        ("A6_CONF_A6__WORKERS", "[", "A6_CONF_A6__WORKERS: not valid YAML"),
+        ("A6_CONF_A6__WORKERS__X", "1", "a6.workers is no mapping"),
+        (
+            "A6_CONF_DEPLOYMENT__ETCD__HOST",
+            "x",
+            "A6_CONF_DEPLOYMENT__ETCD__HOST: deployment.etcd.host: not supported",
+        ),
+        ("A6_CONF_A6", "{workers: 1, workers: 2}", "first set in A6_CONF_A6"),
+    ] {
+        let message = read("a6: {workers: 1}", &[(name, value)]).unwrap_err().to_string();
+        assert!(message.contains(part), "{name}={value}: {message}");
+    }
+    for (name, part) in [
+        (
+            "A6_CONF_A6__WOKERS",
+            "A6_CONF_A6__WOKERS: a6.wokers: unknown key, ignored; did you mean a6.workers?",
+        ),
+        ("A6_CONF_", "names no key"),
+        ("A6_CONF_A6____WORKERS", "names no key"),
+        ("APISIX_DEPLOYMENT_ETCD_HOST", "etcd is not supported yet"),
+    ] {
+        let warnings = read("", &[(name, "1")]).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{name}");
+        assert!(warnings[0].contains(part), "{name}: {}", warnings[0]);
+    }
+}
+
+#[test]
+fn files_that_are_no_settings() {
+    let missing = Options { file: Some("no/such/file.yaml".into()), ..Options::default() };
+    let message = load(&missing).unwrap_err().to_string();
+    assert!(message.starts_with("no/such/file.yaml: cannot read the settings: "), "{message}");
+
+    let source = Some(Path::new("c.yaml"));
+    let message = load_bytes(b"a6: {}\nb: \xff", source, &Options::default()).unwrap_err().to_string();
+    assert_eq!(message, "c.yaml:2:4: not UTF-8; save the file as UTF-8");
+    let big = vec![b'#'; (1 << 20) + 1];
+    let message = load_bytes(&big, source, &Options::default()).unwrap_err().to_string();
+    assert!(message.starts_with("c.yaml: larger than 1 MiB"), "{message}");
+
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let item = format!("*a{}, ", level - 1);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", item.repeat(10)));
+    }
+    assert!(read(&bomb, &[]).unwrap_err().to_string().contains("too large, with aliases expanded"));
+    let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
+    assert!(read(&deep, &[]).unwrap_err().to_string().contains("nested too deeply"));
+}
+
+#[test]
+fn flags_are_checked() {
+    let mut options = options(&[]);
+    options.workers = Some(0);
+    options.drain_timeout = Some(Duration::ZERO);
+    let message = load_bytes(b"", None, &options).unwrap_err().to_string();
+    assert_eq!(message, "--workers: expected at least 1, found 0");
+}

@@ -1,0 +1,247 @@
+//! Settings that can be used.
+
+use super::{options, read};
+use crate::{HostOverride, Loaded, Options, Role, Router, load, load_bytes};
+use ipnet::IpNet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EVERYTHING: &str = r#"
+a6:
+  workers: 3
+  data_dir: /srv/a6
+  drain_timeout: 1m
+  memory_budget: 256MiB
+  resolve:
+    API.openai.com.: 127.0.0.1:8443
+    api.anthropic.com: "::1"
+apisix:
+  node_listen:
+    - 9081
+    - {ip: 127.0.0.1, port: 9082}
+  enable_admin: true
+  enable_control: true
+  control: {ip: 127.0.0.2, port: 9091}
+  ssl: {ssl_trusted_certificate: /etc/ca.pem}
+  router: {http: radixtree_uri}
+  delete_uri_tail_slash: true
+  match_uri_encoded_slash: true
+  normalize_uri_like_servlet: true
+  max_post_args_readable_size: 1
+  show_upstream_status_in_response_header: true
+  enable_server_tokens: false
+  trusted_addresses: [10.0.0.0/8, "::1"]
+nginx_config:
+  error_log_level: info
+  envs: [HOME]
+  http:
+    access_log: logs/access.log
+    access_log_buffer: 32k
+    access_log_format: $status
+    enable_access_log: false
+    client_header_timeout: 1s
+    client_body_timeout: 2s
+    keepalive_timeout: 0
+    send_timeout: 500ms
+    client_max_body_size: 64m
+    real_ip_header: X-Client
+    real_ip_from: [192.0.2.1, "unix:"]
+deployment:
+  role: traditional
+  admin:
+    admin_key:
+      - {name: boss, key: sesame, role: admin}
+      - {name: guest, key: 0123, role: viewer}
+    admin_key_required: true
+    admin_listen: {ip: "::1", port: 9181}
+    allow_admin: [127.0.0.1]
+    enable_admin_cors: true
+plugins: [ai-proxy, key-auth]
+"#;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn good(text: &str, env: &[(&str, &str)]) -> Loaded {
+    let loaded = read(text, env).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new(), "{text}");
+    loaded
+}
+
+#[test]
+fn defaults() {
+    let settings = good("", &[("HOME", "/home/u")]).settings;
+    let data = &settings.data;
+    assert_eq!(data.listen, [address("0.0.0.0:9080")]);
+    let timeouts = [data.header_timeout, data.body_timeout, data.keepalive_timeout, data.send_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [60, 60, 60, 10]);
+    assert_eq!((data.max_body_size, data.max_post_args), (0, 64 << 20));
+    assert!(data.server_tokens && !data.show_upstream_status && !data.delete_uri_tail_slash);
+    assert_eq!(data.router, Router::HostUri);
+    assert_eq!(data.real_ip_from, [net("127.0.0.1/32")]);
+    let admin = settings.admin.as_ref().unwrap();
+    assert_eq!(admin.listen, address("127.0.0.1:9180"));
+    assert_eq!(admin.allow, [net("127.0.0.0/24"), net("::1/128")]);
+    assert!(admin.keys.is_empty() && admin.generate && admin.key_required && !admin.cors);
+    assert_eq!(settings.control, Some(address("127.0.0.1:9090")));
+    assert!(settings.workers >= 1 && settings.plugins.is_none() && settings.resolve.is_empty());
+    assert_eq!(settings.data_dir, Path::new("/home/u/.local/share/a6"));
+    assert_eq!(settings.drain_timeout, Duration::from_secs(30));
+    assert!(settings.access_log.enabled);
+    assert!(settings.access_log.format.starts_with("$remote_addr - $remote_user [$time_local] $http_host"));
+    assert!(settings.access_log.format.contains("$status $body_bytes_sent $request_time"));
+    assert_eq!(settings.server_version, "3.18.0");
+}
+
+#[test]
+fn every_key_arrives() {
+    let settings = good(EVERYTHING, &[]).settings;
+    assert_eq!(settings.workers, 3);
+    assert_eq!(settings.data_dir, Path::new("/srv/a6"));
+    assert_eq!(settings.drain_timeout, Duration::from_secs(60));
+    assert_eq!(settings.memory_budget, Some(256 << 20));
+    let host = |host: &str, ip: &str, port| HostOverride { host: host.into(), ip: ip.parse().unwrap(), port };
+    let hosts = [host("api.openai.com", "127.0.0.1", Some(8443)), host("api.anthropic.com", "::1", None)];
+    assert_eq!(settings.resolve, hosts);
+    assert_eq!(settings.control, Some(address("127.0.0.2:9091")));
+    assert_eq!(settings.ssl_trusted_certificate, Some(PathBuf::from("/etc/ca.pem")));
+    assert_eq!(settings.error_log_level, "info");
+    assert_eq!(settings.plugins, Some(vec!["ai-proxy".to_owned(), "key-auth".to_owned()]));
+    let log = &settings.access_log;
+    assert_eq!(
+        (log.enabled, log.path.as_str(), log.format.as_str(), log.buffer),
+        (false, "logs/access.log", "$status", 32_768)
+    );
+
+    let data = &settings.data;
+    assert_eq!(data.listen, [address("0.0.0.0:9081"), address("127.0.0.1:9082")]);
+    let timeouts = [data.header_timeout, data.body_timeout, data.keepalive_timeout, data.send_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1000, 2000, 0, 500]);
+    assert_eq!((data.max_body_size, data.max_post_args), (64 << 20, 1 << 20));
+    assert!(data.delete_uri_tail_slash && data.match_uri_encoded_slash && data.normalize_uri_like_servlet);
+    assert!(!data.server_tokens && data.show_upstream_status);
+    assert_eq!(data.trusted_addresses, [net("10.0.0.0/8"), net("::1/128")]);
+    assert_eq!(data.real_ip_header, "X-Client");
+    assert_eq!(data.real_ip_from, [net("192.0.2.1/32")]);
+    assert_eq!(data.router, Router::Uri);
+
+    let admin = settings.admin.unwrap();
+    assert_eq!(admin.listen, address("[::1]:9181"));
+    assert_eq!(admin.allow, [net("127.0.0.1/32")]);
+    assert!(admin.cors && admin.key_required && !admin.generate);
+    let keys: Vec<_> =
+        admin.keys.iter().map(|k| (k.name.as_str(), k.key.expose().as_str(), k.role)).collect();
+    assert_eq!(keys, [("boss", "sesame", Role::Admin), ("guest", "0123", Role::Viewer)]);
+    assert!(!format!("{admin:?}").contains("sesame"));
+}
+
+#[test]
+fn listeners_can_be_off() {
+    let settings = good("apisix: {enable_admin: false, enable_control: false}", &[]).settings;
+    assert_eq!((settings.admin, settings.control), (None, None));
+}
+
+#[test]
+fn an_empty_admin_key_asks_for_a_generated_one() {
+    for (keys, count, generate) in [
+        ("admin_key: [{name: a, key: '', role: admin}]", 0, true),
+        ("admin_key: [{name: a, role: admin}, {name: v, key: k, role: viewer}]", 1, true),
+        ("admin_key: [{name: a, key: k, role: admin}]", 1, false),
+        ("admin_key: []", 0, true),
+        ("admin_key: [], admin_key_required: false", 0, false),
+    ] {
+        let text = format!("deployment: {{admin: {{{keys}}}}}");
+        let admin = read(&text, &[]).unwrap().settings.admin.unwrap();
+        assert_eq!((admin.keys.len(), admin.generate), (count, generate), "{text}");
+    }
+}
+
+#[test]
+fn variables_are_substituted() {
+    let text = "
+# ${{IN_A_COMMENT}} needs no value
+apisix:
+  node_listen: [{ip: ${{IP:=127.0.0.1}}, port: ${{PORT}}}]
+  enable_admin: \"${{ADMIN}}\"
+a6: {data_dir: ${{DIR}}/a6}
+";
+    let settings = good(text, &[("PORT", "9081"), ("ADMIN", "false"), ("DIR", "/a #b: c")]).settings;
+    assert_eq!(settings.data.listen, [address("127.0.0.1:9081")]);
+    assert_eq!(settings.admin, None);
+    assert_eq!(settings.data_dir, Path::new("/a #b: c/a6"));
+}
+
+#[test]
+fn variables_override_the_file_and_flags_override_variables() {
+    let text = "apisix: {node_listen: 9081}\na6: {workers: 1, drain_timeout: 5}";
+    let mut options = options(&[
+        ("A6_CONF_APISIX__NODE_LISTEN", "[9082, 9083]"),
+        ("A6_CONF_a6__Workers", "2"),
+        ("A6_CONF_A6__DRAIN_TIMEOUT", ""),
+        ("A6_CONF_A6__RESOLVE", "{api.openai.com: 127.0.0.1:1}"),
+        ("A6_CONF_DEPLOYMENT__ADMIN__ADMIN_LISTEN__PORT", "9999"),
+        ("A6_DATA_DIR", "/from/variable"),
+        ("XDG_DATA_HOME", "/xdg"),
+        ("UNRELATED", "[not yaml"),
+    ]);
+    let loaded = load_bytes(text.as_bytes(), None, &options).unwrap();
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let settings = loaded.settings;
+    let ports: Vec<u16> = settings.data.listen.iter().map(|address| address.port()).collect();
+    assert_eq!((ports, settings.workers), (vec![9082, 9083], 2));
+    assert_eq!(settings.drain_timeout, Duration::from_secs(30), "an empty value brings the default back");
+    assert_eq!(settings.resolve.len(), 1);
+    assert_eq!(settings.admin.unwrap().listen.port(), 9999);
+    assert_eq!(settings.data_dir, Path::new("/from/variable"));
+
+    options.workers = Some(4);
+    options.drain_timeout = Some(Duration::from_secs(7));
+    options.data_dir = Some("/from/flag".into());
+    let settings = load_bytes(text.as_bytes(), None, &options).unwrap().settings;
+    assert_eq!((settings.workers, settings.drain_timeout.as_secs()), (4, 7));
+    assert_eq!(settings.data_dir, Path::new("/from/flag"));
+}
+
+#[test]
+fn the_data_directory_has_a_default() {
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("A6_DATA_DIR", "/a"), ("XDG_DATA_HOME", "/x"), ("HOME", "/h")], "/a"),
+        (&[("A6_DATA_DIR", ""), ("XDG_DATA_HOME", "/x"), ("HOME", "/h")], "/x/a6"),
+        (&[("XDG_DATA_HOME", "relative"), ("HOME", "/h")], "/h/.local/share/a6"),
+        (&[], "./a6-data"),
+    ];
+    for (env, expected) in cases {
+        assert_eq!(good("", env).settings.data_dir, Path::new(expected));
+    }
+}
+
+#[test]
+fn anchors_are_values() {
+    let settings = good("a6: {data_dir: &d /srv/a6}\nnginx_config: {http: {access_log: *d}}", &[]).settings;
+    assert_eq!(settings.access_log.path, "/srv/a6");
+}
+
+#[test]
+fn shares_of_the_memory() {
+    let budget = |text| good(text, &[]).settings.memory_budget;
+    let (half, default) = (budget("a6: {memory_budget: 50%}"), budget(""));
+    // Where the memory cannot be read there is no budget; elsewhere half is twice the default quarter.
+    assert_eq!(half.is_some(), default.is_some());
+    assert!(half.unwrap_or(2).abs_diff(default.unwrap_or(1) * 2) < 100);
+}
+
+#[test]
+fn a_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    fs::write(&file, "a6: {workers: 5}").unwrap();
+    let loaded = load(&Options { file: Some(file.clone()), ..Options::default() }).unwrap();
+    assert_eq!((loaded.settings.workers, loaded.source), (5, Some(file)));
+}

@@ -1,0 +1,138 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use a6_core::{Fault, FaultKind};
+use a6_protocols::Usage;
+use http::{Method, StatusCode};
+
+/// How a request ended. The first terminal state counts; a request that is dropped before has lost its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The client got a whole answer, whatever its status.
+    Complete,
+    /// The client went away before the end.
+    ClientGone,
+    /// The gateway answered with an error of its own.
+    Failed,
+    /// The upstream told of an error within a stream.
+    UpstreamError,
+    /// The upstream's answer ended before its end; the client's was aborted.
+    UpstreamTruncated,
+    /// The answer was ended by a limit or a fault of ours; the client's was aborted.
+    Aborted,
+}
+
+impl Outcome {
+    /// The word for logs and the Control API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::Failed => "failed",
+            Self::UpstreamError => "upstream_error",
+            Self::UpstreamTruncated => "upstream_truncated",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// One try at one target.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// `host:port`.
+    pub address: Arc<str>,
+    /// The instance.
+    pub instance: Arc<str>,
+    /// The status that came back; none if no answer came.
+    pub status: Option<StatusCode>,
+    /// What went wrong, if anything.
+    pub fault: Option<FaultKind>,
+    /// When it began.
+    pub started: Instant,
+    /// To a connection that could be written to; zero for a pooled one.
+    pub connect: Option<Duration>,
+    /// To the answer's head.
+    pub header: Option<Duration>,
+    /// Bytes of the answer's body.
+    pub response_bytes: u64,
+}
+
+/// What is known of a request when it is over. Every request leaves exactly one.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When its head had been read.
+    pub started: Instant,
+    /// The same as wall-clock time, in milliseconds since the Unix epoch.
+    pub started_unix_ms: u64,
+    /// From `started` to the end.
+    pub duration: Option<Duration>,
+    /// The method.
+    pub method: Method,
+    /// The route that answered.
+    pub route_id: Option<Arc<str>>,
+    /// Its service.
+    pub service_id: Option<Arc<str>>,
+    /// The wire protocol of the client.
+    pub protocol: Option<&'static str>,
+    /// Whether the client asked for a stream.
+    pub stream: bool,
+    /// The model that the client named.
+    pub request_model: Option<Box<str>>,
+    /// The model that was asked.
+    pub model: Option<Box<str>>,
+    /// The status that the client got; none if it got none.
+    pub status: Option<StatusCode>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The fault that it ended with.
+    pub fault: Option<FaultKind>,
+    /// The fault in words.
+    pub fault_text: Option<Box<str>>,
+    /// The tokens it cost.
+    pub usage: Usage,
+    /// From the start of the last attempt to the first byte of its body.
+    pub ttft: Option<Duration>,
+    /// Bytes of the answer's body that went to the client.
+    pub response_bytes: u64,
+    /// Every attempt in order.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Record {
+    /// A request that begins now.
+    pub fn begin(method: Method, unix_ms: u64) -> Self {
+        Self {
+            started: Instant::now(),
+            started_unix_ms: unix_ms,
+            duration: None,
+            method,
+            route_id: None,
+            service_id: None,
+            protocol: None,
+            stream: false,
+            request_model: None,
+            model: None,
+            status: None,
+            outcome: None,
+            fault: None,
+            fault_text: None,
+            usage: Usage::default(),
+            ttft: None,
+            response_bytes: 0,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Notes a terminal state; only the first one counts.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.outcome.get_or_insert(outcome);
+    }
+
+    /// Notes the fault that it ends with; only the first one counts.
+    pub fn fail(&mut self, fault: &Fault) {
+        if self.fault.is_none() {
+            self.fault = Some(fault.kind);
+            self.fault_text = Some(fault.text.as_ref().into());
+        }
+    }
+}

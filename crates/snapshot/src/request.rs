@@ -1,0 +1,78 @@
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::header::HOST;
+use http::{HeaderMap, Method, Uri, Version};
+
+use crate::normalise;
+
+/// A connection's two ends.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+/// A client's request, without its body.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The target as the client wrote it.
+    pub uri: Uri,
+    /// The version the client spoke.
+    pub version: Version,
+    /// All headers, those of the connection included.
+    pub headers: HeaderMap,
+    /// Who is asking, and where.
+    pub client: Rc<Client>,
+    path: Option<Box<str>>,
+}
+
+impl Request {
+    /// Takes a request's head. False where its path cannot be normalised; then the path stands as the client wrote it.
+    pub fn new(parts: http::request::Parts, client: Rc<Client>) -> (Self, bool) {
+        let (path, is_sound) = match normalise(parts.uri.path()) {
+            Some(Cow::Borrowed(_)) => (None, true),
+            Some(Cow::Owned(path)) => (Some(path.into_boxed_str()), true),
+            None => (None, false),
+        };
+        let request = Self {
+            method: parts.method,
+            uri: parts.uri,
+            version: parts.version,
+            headers: parts.headers,
+            client,
+            path,
+        };
+        (request, is_sound)
+    }
+
+    /// The normalised path; see [`normalise`].
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(self.uri.path())
+    }
+
+    /// The host that is asked for, without port and trailing dot; empty if there is none.
+    pub fn host(&self) -> &str {
+        let authority = match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.header(HOST.as_str()).unwrap_or_default(),
+        };
+        let host = match authority.rfind(':') {
+            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+            _ => authority,
+        };
+        host.strip_suffix('.').unwrap_or(host)
+    }
+
+    /// The first value of a header, if it is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

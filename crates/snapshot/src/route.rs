@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use a6_resources::expr::{Expr, parse_network};
+use a6_resources::{Route, Service};
+use http::Method;
+use ipnet::IpNet;
+
+use crate::variables::RequestVariables;
+use crate::{Chain, Request, RequestBody};
+
+/// A route ready to be matched and run.
+#[derive(Debug)]
+pub struct CompiledRoute<P> {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its service's id.
+    pub service_id: Option<Arc<str>>,
+    /// Its plugins and its service's.
+    pub chain: Arc<Chain<P>>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) patterns: Vec<String>,
+    pub(crate) priority: i64,
+    methods: Vec<Method>,
+    networks: Vec<IpNet>,
+    vars: Option<Expr>,
+}
+
+/// Whether a route is for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// Its conditions ask for the body, which has to be read first.
+    NeedsBody,
+}
+
+impl<P> CompiledRoute<P> {
+    pub(crate) fn compile(
+        route: Route,
+        service: Option<&Service>,
+        chain: Arc<Chain<P>>,
+    ) -> Result<Self, String> {
+        let mut hosts: Vec<String> =
+            route.host.into_iter().chain(route.hosts.into_iter().flatten()).collect();
+        if hosts.is_empty() {
+            hosts = service.and_then(|service| service.hosts.clone()).unwrap_or_default();
+        }
+        let methods = route
+            .methods
+            .iter()
+            .map(|name| name.parse().map_err(|_| format!("methods: {name} is not a method")))
+            .collect::<Result<_, _>>()?;
+        let networks = route
+            .remote_addr
+            .iter()
+            .chain(route.remote_addrs.iter().flatten())
+            .map(|text| parse_network(text).ok_or_else(|| format!("remote_addr: {text} is not an address")))
+            .collect::<Result<_, _>>()?;
+        let vars = route.vars.as_ref().map(Expr::parse).transpose();
+        Ok(Self {
+            id: route.id.into(),
+            service_id: route.service_id.map(Arc::from),
+            chain,
+            hosts,
+            patterns: route.uri.into_iter().chain(route.uris.into_iter().flatten()).collect(),
+            priority: route.priority,
+            methods,
+            networks,
+            vars: vars.map_err(|error| format!("failed to validate the 'vars' expression: {error}"))?,
+        })
+    }
+
+    /// Holds the conditions that are not in the router's tree against a request. `has_body` says that the body was read
+    /// as far as it can be.
+    pub fn fits(&self, request: &Request, body: &RequestBody, has_body: bool) -> Match {
+        let method_fits = self.methods.is_empty() || self.methods.contains(&request.method);
+        if !method_fits {
+            return Match::No;
+        }
+        let peer = request.client.peer.ip().to_canonical();
+        if !self.networks.is_empty() && !self.networks.iter().any(|network| network.contains(&peer)) {
+            return Match::No;
+        }
+        match &self.vars {
+            None => Match::Yes,
+            Some(vars) if !has_body && vars.needs_body() => Match::NeedsBody,
+            Some(vars) if vars.holds(&RequestVariables { request, body }) => Match::Yes,
+            Some(_) => Match::No,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::borrow::Cow;
+
+use a6_codec::json::Document;
+use a6_resources::expr::{BodyPath, Operand, Variable, Variables};
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use crate::{Request, RequestBody};
+
+/// A request as expressions see it.
+pub(crate) struct RequestVariables<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) body: &'a RequestBody,
+}
+
+impl Variables for RequestVariables<'_> {
+    fn value(&self, variable: &Variable) -> Option<Operand<'_>> {
+        match variable {
+            Variable::Arg(name) => query_value(self.request.uri.query()?, name).map(Operand::Text),
+            Variable::Header(name) => self.request.header(name).map(|text| Operand::Text(text.into())),
+            Variable::Cookie(name) => cookie(self.request, name).map(|text| Operand::Text(text.into())),
+            Variable::Form(name) => self.form_value(name),
+            Variable::Body(path) => self.body_value(path),
+            Variable::Named(name) => self.named(name).map(Operand::Text),
+        }
+    }
+}
+
+impl RequestVariables<'_> {
+    fn content_type(&self) -> &str {
+        self.request.header(CONTENT_TYPE.as_str()).unwrap_or_default()
+    }
+
+    fn form_value(&self, name: &str) -> Option<Operand<'_>> {
+        if !self.content_type().starts_with("application/x-www-form-urlencoded") {
+            return None;
+        }
+        let text = std::str::from_utf8(self.body.bytes()?).ok()?;
+        query_value(text, name).map(Operand::Text)
+    }
+
+    fn body_value(&self, path: &BodyPath) -> Option<Operand<'_>> {
+        if let BodyPath::Members(members) = path
+            && self.content_type().starts_with("application/x-www-form-urlencoded")
+        {
+            return self.form_value(&members.join("."));
+        }
+        if !self.content_type().contains("application/json") {
+            return None;
+        }
+        let (text, document) = self.body.scanned()?;
+        match path {
+            BodyPath::Members(members) => {
+                member(text, document, members).map(|v| Operand::Json(Cow::Owned(v)))
+            }
+            BodyPath::Query(query) => {
+                let tree: Value = serde_json::from_slice(text).ok()?;
+                let found: Vec<Value> = query.query(&tree).all().into_iter().cloned().collect();
+                (!found.is_empty()).then(|| Operand::Json(Cow::Owned(Value::Array(found))))
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<Cow<'_, str>> {
+        let request = self.request;
+        let client = &request.client;
+        let text = match name {
+            "uri" => request.path().into(),
+            "request_uri" => match request.uri.query() {
+                Some(query) => format!("{}?{query}", request.path()).into(),
+                None => request.path().into(),
+            },
+            "real_request_uri" => request.uri.path_and_query().map_or("/", |target| target.as_str()).into(),
+            "query_string" | "args" => request.uri.query().unwrap_or_default().into(),
+            "host" => request.host().to_ascii_lowercase().into(),
+            "request_method" => request.method.as_str().into(),
+            "scheme" => client.scheme.into(),
+            "remote_addr" => client.peer.ip().to_string().into(),
+            "remote_port" => client.peer.port().to_string().into(),
+            "server_addr" => client.local.ip().to_string().into(),
+            "server_port" => client.local.port().to_string().into(),
+            "server_protocol" => format!("{:?}", request.version).into(),
+            "content_type" => request.header("content-type")?.into(),
+            "content_length" => request.header("content-length")?.into(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+/// The first value of a name in a query or an urlencoded form.
+fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok()).find_map(|line| {
+        line.split(';').find_map(|pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then_some(value)
+        })
+    })
+}
+
+/// Walks nested objects without building a tree; only the value itself is parsed.
+fn member(text: &[u8], document: &Document, path: &[String]) -> Option<Value> {
+    let (first, rest) = path.split_first()?;
+    let raw = document.get(text, first)?;
+    if rest.is_empty() {
+        return serde_json::from_slice(raw).ok();
+    }
+    member(raw, &Document::scan(raw).ok()?, rest)
+}

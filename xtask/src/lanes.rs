@@ -1,0 +1,92 @@
+use anyhow::{Result, bail, ensure};
+
+use crate::client::{self, Answer};
+
+/// A kind of request whose cost is counted.
+///
+/// The cost of one is that of `many` requests less that of `few`, divided by the difference: what starting, warming up
+/// and stopping cost is in both and cancels.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Its section in `bench/instructions.toml`.
+    pub(crate) name: &'static str,
+    /// Requests of the short run.
+    pub(crate) few: u32,
+    /// Requests of the long run.
+    pub(crate) many: u32,
+    stream: bool,
+    /// What the mock is asked for, by header.
+    knobs: &'static [(&'static str, &'static str)],
+}
+
+/// The lanes, those of the bench that come out the same at each run.
+///
+/// The pause between two events is longer than a gateway under callgrind needs for one, so that each event is a read
+/// and a write of its own at every run.
+pub(crate) const LANES: [Lane; 2] = [
+    Lane { name: "plain", few: 100, many: 600, stream: false, knobs: &[("x-mock-body-bytes", "1024")] },
+    Lane {
+        name: "stream",
+        few: 4,
+        many: 24,
+        stream: true,
+        knobs: &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16"), ("x-mock-chunk-delay-ms", "5")],
+    },
+];
+
+impl Lane {
+    /// The request's bytes.
+    pub(crate) fn request(&self) -> Vec<u8> {
+        let body = format!(
+            r#"{{"model":"gpt-4o","messages":[{{"role":"system","content":"You are a careful assistant."}},{{"role":"user","content":"Which of the two roads through the wood is the shorter one, and by how much? Answer in one sentence."}}],"temperature":0.2,"max_tokens":64,"stream":{}}}"#,
+            self.stream
+        );
+        let mut headers = vec![("content-type", "application/json"), ("authorization", "Bearer client")];
+        headers.extend_from_slice(self.knobs);
+        client::request("POST", "/v1/chat/completions", &headers, &body)
+    }
+
+    /// An error unless the answer is whole and right: a cheap wrong answer must not pass for a gain.
+    pub(crate) fn check(&self, answer: &Answer) -> Result<()> {
+        let body = String::from_utf8_lossy(&answer.body);
+        ensure!(answer.status == 200, "lane {}: status {} instead of 200: {body}", self.name, answer.status);
+        if self.stream {
+            let events = body.matches("\n\n").count();
+            if events < 64 || !body.ends_with("data: [DONE]\n\n") {
+                bail!("lane {}: a stream of {events} events that ends with {:?}", self.name, tail(&body));
+            }
+            return Ok(());
+        }
+        let reply: serde_json::Value = serde_json::from_str(&body)?;
+        ensure!(reply["usage"]["total_tokens"].is_u64(), "lane {}: no usage in the reply: {body}", self.name);
+        Ok(())
+    }
+}
+
+fn tail(text: &str) -> String {
+    let skipped = text.chars().count().saturating_sub(60);
+    text.chars().skip(skipped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_answer_is_right() {
+        let events = "data: {}\n\n".repeat(64);
+        let cases = [
+            ("plain", 200, r#"{"usage":{"total_tokens":3}}"#.to_owned(), true),
+            ("plain", 200, r#"{"usage":null}"#.to_owned(), false),
+            ("plain", 502, r#"{"usage":{"total_tokens":3}}"#.to_owned(), false),
+            ("stream", 200, format!("{events}data: [DONE]\n\n"), true),
+            ("stream", 200, events.clone(), false),
+            ("stream", 200, "data: [DONE]\n\n".to_owned(), false),
+        ];
+        for (name, status, body, right) in cases {
+            let lane = LANES.iter().find(|lane| lane.name == name).unwrap();
+            let answer = Answer { status, body: body.clone().into_bytes() };
+            assert_eq!(lane.check(&answer).is_ok(), right, "{name} {status} {body}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Chores of the project that are more than a shell line: `cargo xtask «chore»`.
+//!
+//! - `instructions.rs`: `cargo xtask instructions`: what a request costs, counted, held to `bench/instructions.toml`.
+//! - `lanes.rs`: the requests that it counts, and what a right answer to each is.
+//! - `gateway.rs`: a mock provider and `a6 serve` beside it, under a counting tool.
+//! - `tool.rs`: callgrind and strace: how they are started and what their reports say.
+//! - `client.rs`: one keep-alive connection, one request after the other.
+//! - `figures.rs`: the file of kept figures.
+
+#![allow(clippy::print_stdout)]
+
+mod client;
+mod figures;
+mod gateway;
+mod instructions;
+mod lanes;
+mod tool;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the a6 project")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Counts instructions and system calls per request and compares them with bench/instructions.toml.
+    Instructions(instructions::Arguments),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().chore {
+        Chore::Instructions(arguments) => instructions::run(&arguments),
+    }
+}

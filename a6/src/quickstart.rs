@@ -86,6 +86,7 @@ fn settings(data_dir: &Path) -> anyhow::Result<Settings> {
     let admin = settings.admin.as_mut().context("the default settings have no Admin API")?;
     admin.listen = free_port(9180)?;
     settings.control = None;
+    settings.access_log.enabled = false;
     Ok(settings)
 }
 

@@ -13,7 +13,7 @@ use a6_resources::Catalogue;
 use a6_settings::Settings;
 use a6_snapshot::{BodyLimits, Compiler, Publisher, lint};
 use a6_store::SqliteStore;
-use a6_telemetry::RequestLog;
+use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
 use http::HeaderValue;
@@ -40,6 +40,7 @@ pub(crate) struct Running {
     pub(crate) warnings: Vec<String>,
     /// The last requests.
     pub(crate) requests: Arc<RequestLog>,
+    access_log: Option<Arc<AccessLog>>,
     draining: watch::Sender<bool>,
     data_threads: Vec<JoinHandle<()>>,
     control_stop: watch::Sender<bool>,
@@ -75,7 +76,9 @@ impl Running {
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
-        let config = Arc::new(data_config(settings, snapshot, requests.clone(), clock)?);
+        let access_log = open_access_log(settings, &mut warnings)?;
+        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock)?;
+        let config = Arc::new(config);
         let (draining, drained) = watch::channel(false);
         let mut data_threads = Vec::new();
         for (number, sockets) in shares.into_iter().enumerate() {
@@ -104,6 +107,7 @@ impl Running {
             admin_key,
             warnings,
             requests,
+            access_log,
             draining,
             data_threads,
             control_stop,
@@ -112,12 +116,22 @@ impl Running {
         })
     }
 
+    /// Opens the access log's file anew, after it was renamed.
+    pub(crate) fn reopen_log(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
     /// Stops accepting, waits for what is open, then ends the Admin API and the store.
     pub(crate) fn stop(self) {
         // Receivers that are gone have ended already.
         let _ = self.draining.send(true);
         for thread in self.data_threads {
             let _ = thread.join();
+        }
+        if let Some(log) = &self.access_log {
+            log.stop();
         }
         let _ = self.control_stop.send(true);
         let _ = self.control_thread.join();
@@ -225,9 +239,31 @@ fn admin_config(settings: &Settings, admin: &a6_settings::Admin, keys: Vec<Key>)
     }
 }
 
+fn open_access_log(
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<Option<Arc<AccessLog>>> {
+    let log = &settings.access_log;
+    if !log.enabled {
+        return Ok(None);
+    }
+    let format = Format::parse(&log.format).context("nginx_config.http.access_log_format")?;
+    warnings.extend(format.unknown().iter().map(|name| {
+        format!("nginx_config.http.access_log_format: ${name} is no variable of a6; it prints as -")
+    }));
+    let buffer = usize::try_from(log.buffer).unwrap_or(usize::MAX);
+    let options = AccessLogOptions { path: log.path.clone().into(), format, buffer };
+    Ok(Some(Arc::new(AccessLog::open(options).context("nginx_config.http.access_log")?)))
+}
+
+fn at_least_1_ms(duration: Duration) -> Duration {
+    duration.max(Duration::from_millis(1))
+}
+
 fn data_config<P>(
     settings: &Settings,
     snapshot: a6_snapshot::Shared<P>,
+    access_log: Option<Arc<AccessLog>>,
     requests: Arc<RequestLog>,
     clock: Clock,
 ) -> anyhow::Result<a6_gateway::Config<P>> {
@@ -246,7 +282,10 @@ fn data_config<P>(
             max: no_cap(data.max_body_size),
         },
         max_post_args: no_cap(data.max_post_args),
-        header_timeout: data.header_timeout.max(Duration::from_millis(1)),
+        header_timeout: at_least_1_ms(data.header_timeout),
+        keepalive_timeout: data.keepalive_timeout,
+        send_timeout: at_least_1_ms(data.send_timeout),
+        access_log,
         server: HeaderValue::from_str(&server)?,
         requests,
         clock,

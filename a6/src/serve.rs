@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use a6_settings::{Loaded, Options, Settings};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin_key;
@@ -63,21 +63,42 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn serve(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything listens, so that an early signal is not lost.
-    let (mut terminate, mut interrupt) = runtime.block_on(async {
-        Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
-    })?;
+    let mut signals = runtime.block_on(async { Signals::catch() })?;
     let running = Running::start(settings)?;
     announce(settings, &running);
-    runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    });
+    runtime.block_on(signals.until_told_to_stop(|| running.reopen_log()));
     say("draining: no new connections; open requests go on");
     running.stop();
     say("stopped");
     Ok(())
+}
+
+/// The signals that mean something to a gateway.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// SIGTERM or Ctrl-C; each SIGUSR1 before that asks for `reopen`.
+    async fn until_told_to_stop(&mut self, reopen: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.reopen.recv() => reopen(),
+            }
+        }
+    }
 }
 
 fn announce(settings: &Settings, running: &Running) {
@@ -104,7 +125,9 @@ fn announce(settings: &Settings, running: &Running) {
     for warning in &running.warnings {
         complain(&format!("warning: {warning}"));
     }
-    say("Next: a6 route list, or a6 route create -f route.json; stop with Ctrl-C.");
+    if running.admin.is_some() {
+        say("Next: a6 route list, or a6 route create -f route.json; stop with Ctrl-C.");
+    }
 }
 
 /// The environment without names or values that are not UTF-8: no setting of ours is.

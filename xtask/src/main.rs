@@ -6,11 +6,13 @@
 //! - `tool.rs`: callgrind and strace: how they are started and what their reports say.
 //! - `client.rs`: one keep-alive connection, one request after the other.
 //! - `figures.rs`: the file of kept figures.
+//! - `fuzz.rs`: `cargo xtask fuzz`: the fuzz targets of `fuzz/`, each for some minutes.
 
 #![allow(clippy::print_stdout)]
 
 mod client;
 mod figures;
+mod fuzz;
 mod gateway;
 mod instructions;
 mod lanes;
@@ -31,10 +33,13 @@ struct Arguments {
 enum Chore {
     /// Counts instructions and system calls per request and compares them with bench/instructions.toml.
     Instructions(instructions::Arguments),
+    /// Feeds the parsers with what libFuzzer thinks of; needs nightly and cargo-fuzz, else says that it is skipped.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Instructions(arguments) => instructions::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
     }
 }

@@ -39,13 +39,21 @@ pub struct Setup {
     trusted: Option<String>,
     admin_key: Option<String>,
     home: Option<Arc<TempDir>>,
+    settings: String,
 }
 
 impl Setup {
     /// One worker, the key [`ADMIN_KEY`], a home of its own.
     pub fn new() -> Self {
         let admin_key = Some(ADMIN_KEY.to_string());
-        Self { workers: 1, resolve: Vec::new(), trusted: None, admin_key, home: None }
+        Self {
+            workers: 1,
+            resolve: Vec::new(),
+            trusted: None,
+            admin_key,
+            home: None,
+            settings: String::new(),
+        }
     }
 
     pub fn workers(mut self, workers: usize) -> Self {
@@ -68,6 +76,13 @@ impl Setup {
     /// Leaves `admin_key` out of the configuration.
     pub fn without_admin_key(mut self) -> Self {
         self.admin_key = None;
+        self
+    }
+
+    /// Adds top-level settings (YAML).
+    pub fn settings(mut self, yaml: &str) -> Self {
+        self.settings.push_str(yaml);
+        self.settings.push('\n');
         self
     }
 
@@ -138,6 +153,7 @@ impl Setup {
                 text.push_str(&format!("    {host}: \"{address}\"\n"));
             }
         }
+        text.push_str(&self.settings);
         text
     }
 }
@@ -212,7 +228,12 @@ impl Gateway {
 
     /// Asks the process to end (SIGTERM).
     pub fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh runs").success(), "{kill}");
     }
 

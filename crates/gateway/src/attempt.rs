@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use a6_codec::http1::Framing;
-use a6_core::{Fault, FaultKind, Retry};
+use a6_core::{Fault, FaultKind, Retry, Secret};
 use a6_protocols::Protocol;
 use a6_snapshot::{Attempt, Instance, Plan, Plugin, Stop};
 use a6_upstream::{Answer, Call};
@@ -82,6 +82,9 @@ async fn try_instance<P: Plugin>(
         status: None,
         fault: None,
         started,
+        duration: None,
+        scheme: instance.target.scheme.as_str(),
+        path: instance.path(plan.protocol),
         connect: None,
         header: None,
         response_bytes: 0,
@@ -96,7 +99,10 @@ async fn try_instance<P: Plugin>(
                 attempt.connect = Some(answer.connect);
                 attempt.header = Some(started.elapsed());
             }
-            Err(fault) => attempt.fault = Some(fault.kind),
+            Err(fault) => {
+                attempt.fault = Some(fault.kind);
+                attempt.duration = Some(started.elapsed());
+            }
         }
     }
     Ok(Sent { answer: result?, hides_usage, started })
@@ -114,6 +120,7 @@ async fn build<P: Plugin>(
             Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, error.to_string())
         })?;
     let shaped = instance.shaping.apply(plan.protocol, document, &text);
+    let described = plan.protocol.describe(document, &text);
     let body = match shaped.body {
         None => text,
         Some(edited) => {
@@ -121,6 +128,8 @@ async fn build<P: Plugin>(
             Bytes::from(edited)
         }
     };
+    settlement.record.tool_count = described.tool_count;
+    settlement.record.end_user = described.end_user.map(String::into_boxed_str);
     settlement.record.model = shaped.model.map(String::into_boxed_str);
     let mut bytes = Vec::with_capacity(head.expose().len() + 1024);
     bytes.extend_from_slice(head.expose());
@@ -131,7 +140,7 @@ async fn build<P: Plugin>(
         keepalive: instance.keepalive,
         timeout: instance.timeout,
         method: Method::POST,
-        head: bytes.into(),
+        head: Secret::new(bytes.into()),
         body,
     };
     Ok((call, shaped.hides_usage))

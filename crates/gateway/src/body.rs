@@ -3,6 +3,7 @@ use std::task::{Context, Poll};
 
 use a6_snapshot::{Outcome, Plugin};
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::settle::Settlement;
@@ -39,7 +40,8 @@ impl<P: Plugin> Whole<P> {
     /// `outcome` is noted once the data is on its way.
     pub(crate) fn new(data: Bytes, outcome: Outcome, mut settlement: Box<Settlement<P>>) -> Self {
         let data = (!data.is_empty()).then_some(data);
-        if data.is_none() {
+        if data.is_none() || settlement.request.method == Method::HEAD {
+            // hyper will not ask for it.
             settlement.record.end(outcome);
         }
         Self { data, outcome, settlement }

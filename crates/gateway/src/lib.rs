@@ -10,7 +10,8 @@
 //! | `stream.rs` | `Answering` -> response body, frame by frame |
 //! | `settle.rs` | the end, exactly once, whatever happened |
 //!
-//! `road.rs` puts them in a row. Beside the road: `worker.rs`, a data thread and what it owns; `headers.rs`, which headers pass; `render.rs`, faults
+//! `road.rs` puts them in a row. Beside the road: `worker.rs`, a data thread and what it owns;
+//! `wire.rs`, the client's socket with an eye on the clock; `headers.rs`, which headers pass; `render.rs`, faults
 //! and replies as responses; `body.rs`, the response body that hyper polls.
 
 mod access;
@@ -24,6 +25,7 @@ mod road;
 mod route;
 mod settle;
 mod stream;
+mod wire;
 mod worker;
 
 pub use listen::{Sockets, bind};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use a6_snapshot::{Client, Plugin};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,9 +14,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::road;
+use crate::wire::{ClientIo, Link, Patience, Wire};
 use crate::worker::Worker;
 
 const BACKLOG: i32 = 4096;
+/// What hyper may buffer of a connection, each way; a head is never longer.
+const MAX_BUFFER: usize = 128 << 10;
+/// HTTP/2: requests at a time on one connection, and bytes of one request's head.
+const MAX_STREAMS: u32 = 200;
+const MAX_HEADER_LIST: u32 = 64 << 10;
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One data thread's share of every listening address.
 #[derive(Debug)]
@@ -61,13 +68,20 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve<P: Plugin>(
     worker: Rc<Worker<P>>,
     sockets: Sockets,
-    draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
     drain_limit: Duration,
 ) -> io::Result<()> {
+    // Every connection looks at the flag whenever it is woken; one of its own keeps the threads apart.
+    let (local_flag, local_draining) = watch::channel(false);
+    tokio::task::spawn_local(async move {
+        // Where the sender is gone, the process ends.
+        let _ = draining.wait_for(|draining| *draining).await;
+        let _ = local_flag.send(true);
+    });
     let mut accepting = JoinSet::new();
     for socket in sockets.0 {
         let listener = tokio::net::TcpListener::from_std(socket)?;
-        accepting.spawn_local(accept(worker.clone(), listener, draining.clone(), drain_limit));
+        accepting.spawn_local(accept(worker.clone(), listener, local_draining.clone(), drain_limit));
     }
     while accepting.join_next().await.is_some() {}
     Ok(())
@@ -104,6 +118,50 @@ async fn accept<P: Plugin>(
     }
 }
 
+/// Polls a connection to its end; once draining begins, it takes no further requests.
+macro_rules! until_drained {
+    ($connection:expr, $draining:expr) => {{
+        let mut connection = std::pin::pin!($connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = $draining.wait_for(|draining| *draining) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    }};
+}
+
+/// Whether the client speaks HTTP/2 with prior knowledge. Nothing is taken from the socket.
+async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> bool {
+    let mut start = [0u8; HTTP2_PREFACE.len()];
+    let peek = async {
+        loop {
+            match socket.peek(&mut start).await {
+                Ok(0) | Err(_) => return false,
+                Ok(count) if !HTTP2_PREFACE.starts_with(&start[..count]) => return false,
+                Ok(count) if count == HTTP2_PREFACE.len() => return true,
+                // A piece of the preface: peeking again would find the same bytes at once.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    tokio::time::timeout(limit, peek).await.unwrap_or(false)
+}
+
+/// Runs hyper's tasks for one HTTP/2 stream on the connection's own thread.
+#[derive(Clone)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
 async fn connection<P: Plugin>(
     worker: Rc<Worker<P>>,
     socket: TcpStream,
@@ -112,24 +170,33 @@ async fn connection<P: Plugin>(
 ) {
     let _ = socket.set_nodelay(true);
     let Ok(local) = socket.local_addr() else { return };
-    let client = Rc::new(Client { peer, local, scheme: "http" });
-    let header_timeout = worker.config.header_timeout;
+    let speaks_http2 = tokio::select! {
+        speaks_http2 = begins_with_http2_preface(&socket, worker.config.header_timeout) => speaks_http2,
+        // It has asked for nothing yet.
+        _ = draining.wait_for(|draining| *draining) => return,
+    };
+    let link =
+        Rc::new(Link { client: Rc::new(Client { peer, local, scheme: "http" }), wire: Wire::default() });
+    let patience = Patience {
+        keepalive: worker.config.keepalive_timeout,
+        head: worker.config.header_timeout,
+        send: worker.config.send_timeout,
+    };
+    let io = TokioIo::new(ClientIo::new(socket, link.clone(), patience));
     let service = service_fn(move |request| {
-        let (worker, client) = (worker.clone(), client.clone());
-        async move { Ok::<_, Infallible>(road::travel(worker, client, request).await) }
+        let (worker, link) = (worker.clone(), link.clone());
+        async move { Ok::<_, Infallible>(road::travel(worker, link, request).await) }
     });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
+    let ended = if speaks_http2 {
+        let connection = http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .serve_connection(TokioIo::new(socket), service)
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = draining.wait_for(|draining| *draining) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .serve_connection(io, service);
+        until_drained!(connection, draining)
+    } else {
+        let connection = http1::Builder::new().max_buf_size(MAX_BUFFER).serve_connection(io, service);
+        until_drained!(connection, draining)
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a client connection ended early");

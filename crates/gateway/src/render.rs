@@ -1,13 +1,19 @@
+use std::time::Duration;
+
 use a6_core::{Fault, FaultKind, Retry, Wording};
 use a6_protocols::Protocol;
 use a6_snapshot::{Outcome, Plugin, Reply, Stop};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, SERVER};
-use http::{HeaderMap, HeaderValue, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, RETRY_AFTER, SERVER};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use serde_json::json;
 
 use crate::body::{AnswerBody, Whole};
-use crate::settle::Refused;
+use crate::settle::{Refused, Settlement};
+
+/// What is read of a request that is refused.
+const DISCARD_BYTES: u64 = 1 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -26,17 +32,30 @@ pub(crate) fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBody<P>>
             (tell(&fault, settlement.protocol), outcome)
         }
     };
-    settlement.record.status = Some(reply.status);
-    let closes = settlement.closes;
+    if outcome != Outcome::ClientGone {
+        settlement.record.status = Some(reply.status);
+    }
+    let (closes, version) = (settlement.closes, settlement.request.version);
     let server = settlement.worker.config.server.clone();
     let mut response = Response::new(AnswerBody::Whole(Whole::new(reply.body, outcome, settlement)));
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     response.headers_mut().insert(SERVER, server);
-    if closes {
+    if closes && version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The answer comes while the client may still be sending its request. A small rest is read, so that the connection
+/// serves on; else the connection closes once the client has had time to read the answer.
+pub(crate) async fn let_client_read<P: Plugin>(settlement: &mut Settlement<P>) {
+    let expects = settlement.request.headers.contains_key(EXPECT);
+    let discarded = !expects && settlement.body.discard(DISCARD_BYTES, DISCARD_TIME).await;
+    if !discarded {
+        settlement.closes = true;
+        settlement.link.wire.linger();
+    }
 }
 
 /// A fault in the words of the client's protocol, or in APISIX's where it fixed them.

@@ -1,32 +1,36 @@
 use std::rc::Rc;
 
-use a6_snapshot::{Client, Plugin};
+use a6_snapshot::Plugin;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::body::AnswerBody;
 use crate::settle::Refused;
+use crate::wire::Link;
 use crate::worker::Worker;
 use crate::{access, attempt, read, render, route, stream};
 
 /// The whole road: from a request's head to the answer's head. The rest of the road is inside the answer's body.
 pub(crate) async fn travel<P: Plugin>(
     worker: Rc<Worker<P>>,
-    client: Rc<Client>,
+    link: Rc<Link>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody<P>> {
-    match stages(worker, client, request).await {
+    match stages(worker, link, request).await {
         Ok(response) => response,
-        Err(refused) => render::refused(refused),
+        Err(mut refused) => {
+            render::let_client_read(&mut refused.settlement).await;
+            render::refused(refused)
+        }
     }
 }
 
 async fn stages<P: Plugin>(
     worker: Rc<Worker<P>>,
-    client: Rc<Client>,
+    link: Rc<Link>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody<P>>, Refused<P>> {
-    let received = read::receive(worker, client, request)?;
+    let received = read::receive(worker, link, request)?;
     let matched = route::find(received).await?;
     let admitted = access::admit(matched).await?;
     let answering = attempt::attempt(admitted).await?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use a6_core::{Fault, FaultKind};
+use a6_core::{Fault, FaultKind, Wording};
 use a6_snapshot::{CompiledRoute, Exchange, Match, Plugin, Snapshot};
 use http::StatusCode;
 
@@ -23,6 +23,11 @@ pub(crate) async fn find<P: Plugin>(received: Received<P>) -> Result<Matched<P>,
     let Some((route, _)) = found else {
         return Err(settlement.refuse(not_found()));
     };
+    if route.is_broken {
+        return Err(settlement.refuse(no_service(&route.id)));
+    }
+    settlement.record.route_name = route.name.clone();
+    settlement.record.service_name = route.service_name.clone();
     settlement.record.route_id = Some(route.id.clone());
     settlement.record.service_id = route.service_id.clone();
     settlement.chain = Some(route.chain.clone());
@@ -46,10 +51,17 @@ async fn read_body<P: Plugin>(settlement: &mut Settlement<P>) -> Result<(), Faul
     if settlement.body.announced().is_some_and(|length| length > max) {
         return Ok(());
     }
-    settlement.body.read(max).await?;
+    if settlement.body.read(u64::MAX).await?.len() as u64 > max {
+        return Ok(());
+    }
     // Text that is not JSON has no members either; whoever needs JSON reports it.
     let _ = settlement.body.document().await;
     Ok(())
+}
+
+fn no_service(route_id: &str) -> Fault {
+    let text = format!("the service of route {route_id} does not exist");
+    Fault::gateway(FaultKind::Misconfigured, StatusCode::NOT_FOUND, text).worded(Wording::ErrorMsg)
 }
 
 fn not_found() -> Fault {

@@ -7,6 +7,7 @@ use a6_protocols::Protocol;
 use a6_snapshot::{Chain, Exchange, Outcome, Plugin, Stop};
 use http::StatusCode;
 
+use crate::wire::Link;
 use crate::worker::Worker;
 
 /// Owns a request from the moment its head was read, and settles it exactly once: when it is dropped.
@@ -17,6 +18,7 @@ pub(crate) struct Settlement<P: Plugin> {
     exchange: Exchange,
     pub(crate) chain: Option<Arc<Chain<P>>>,
     pub(crate) worker: Rc<Worker<P>>,
+    pub(crate) link: Rc<Link>,
     /// The connection cannot be trusted with another request.
     pub(crate) closes: bool,
     /// The client's protocol, once it is known.
@@ -30,8 +32,9 @@ pub(crate) struct Refused<P: Plugin> {
 }
 
 impl<P: Plugin> Settlement<P> {
-    pub(crate) fn new(exchange: Exchange, worker: Rc<Worker<P>>) -> Box<Self> {
-        Box::new(Self { exchange, chain: None, worker, protocol: None, closes: false })
+    pub(crate) fn new(exchange: Exchange, link: Rc<Link>, worker: Rc<Worker<P>>) -> Box<Self> {
+        link.wire.enter();
+        Box::new(Self { exchange, chain: None, worker, link, protocol: None, closes: false })
     }
 
     pub(crate) fn refuse(self: Box<Self>, stop: impl Into<Stop>) -> Refused<P> {
@@ -76,6 +79,13 @@ impl<P: Plugin> Drop for Settlement<P> {
                 plugin.log(&mut self.exchange);
             }
         }
-        self.worker.requests.push(self.exchange.record.clone());
+        if let Some(last) = self.exchange.record.attempts.last_mut() {
+            last.duration.get_or_insert_with(|| last.started.elapsed());
+        }
+        if let Some(log) = &self.worker.config.access_log {
+            log.write(&self.exchange.request, &self.exchange.record);
+        }
+        self.worker.requests.push(self.exchange.record.take());
+        self.link.wire.leave();
     }
 }

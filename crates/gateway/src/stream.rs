@@ -9,7 +9,7 @@ use a6_snapshot::{Asked, Frame, FrameFlow, Outcome, Plugin};
 use a6_upstream::{BodyEnd, UpstreamBody};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::attempt::Answering;
 use crate::body::{Aborted, AnswerBody};
@@ -26,6 +26,7 @@ pub(crate) struct AnswerStream<P: Plugin> {
     /// A frame that a plugin asks a service about, and the place in the chain behind that plugin.
     asking: Option<(Asked, usize)>,
     limits: Limits,
+    has_frame_plugins: bool,
 }
 
 const NO_DONE: &str = "the stream was whole, but its terminal event did not come";
@@ -33,7 +34,7 @@ const NO_DONE: &str = "the stream was whole, but its terminal event did not come
 /// What looks on.
 enum Reader {
     Events { decoder: SseDecoder, stream: StreamReader },
-    Plain { reader: PlainReader, is_json: bool },
+    Plain(PlainReader),
 }
 
 enum State {
@@ -41,8 +42,8 @@ enum State {
     /// One more frame, then the end or the abort.
     Last(Bytes, Ending),
     Ending(Ending),
-    /// What was sent has to leave before the connection is cut.
-    Flushing,
+    /// What was sent has to leave before the connection is cut: the socket's flushes are counted from here.
+    Flushing(u64),
     Over,
 }
 
@@ -64,10 +65,12 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     let Answering { mut settlement, instance, protocol, answer, hides_usage, started } = answering;
     let head = answer.head;
     let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let reader = if contains(content_type, b"text/event-stream") {
+    // An upstream that does not say what it sends is taken at the client's word.
+    let unlabelled_stream = content_type.is_empty() && settlement.record.stream && head.status.is_success();
+    let reader = if contains(content_type, b"text/event-stream") || unlabelled_stream {
         Reader::Events { decoder: SseDecoder::default(), stream: protocol.stream_reader(hides_usage) }
     } else {
-        Reader::Plain { reader: protocol.plain_reader(), is_json: contains(content_type, b"json") }
+        Reader::Plain(protocol.plain_reader())
     };
     let is_stream = matches!(reader, Reader::Events { .. });
     let mut response = Response::new(());
@@ -77,7 +80,7 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     let chain = settlement.chain();
     let has_frame_plugins = chain.as_ref().is_some_and(|chain| chain.frame(0).next().is_some());
     if !is_stream && !has_frame_plugins {
-        announce_length(&mut parts.headers, head.framing);
+        announce_length(&mut parts.headers, head.status, head.framing);
     }
     finish_head(&mut settlement, &mut parts, head.status);
     if let Some(chain) = chain {
@@ -86,6 +89,14 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         }
     }
     settlement.record.status = Some(parts.status);
+    let is_bodiless = settlement.request.method == Method::HEAD || (answer.body.is_done() && !is_stream);
+    if is_bodiless {
+        // hyper will not ask for the body.
+        settlement.record.end(Outcome::Complete);
+    }
+    if is_stream {
+        settlement.request.detach();
+    }
     let limits = Limits {
         started,
         seen: 0,
@@ -97,14 +108,19 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         upstream: answer.body,
         reader,
         protocol,
-        state: State::Open,
+        state: if is_bodiless { State::Ending(Ending::Proper) } else { State::Open },
         asking: None,
         limits,
+        has_frame_plugins,
     };
     Response::from_parts(parts, AnswerBody::Stream(Box::new(body)))
 }
 
-fn announce_length(headers: &mut http::HeaderMap, framing: Framing) {
+/// 204 and 304 have no length to tell (RFC 9110 §8.6).
+fn announce_length(headers: &mut http::HeaderMap, status: StatusCode, framing: Framing) {
+    if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return;
+    }
     match framing {
         Framing::Length(length) => headers.insert(CONTENT_LENGTH, HeaderValue::from(length)),
         Framing::Empty => headers.insert(CONTENT_LENGTH, HeaderValue::from(0)),
@@ -156,12 +172,21 @@ impl<P: Plugin> AnswerStream<P> {
                 }
                 State::Ending(Ending::Proper) | State::Over => return Poll::Ready(None),
                 State::Ending(Ending::Abort) => {
-                    // hyper drops what it has not written yet when a body fails. Give it one turn to write.
-                    self.state = State::Flushing;
-                    cx.waker().wake_by_ref();
+                    // hyper drops what it has not written yet when a body fails.
+                    self.state = State::Flushing(self.settlement.link.wire.flushes());
+                }
+                State::Flushing(from) if self.settlement.link.wire.flushes() == from => {
+                    self.state = State::Flushing(from);
+                    self.settlement.link.wire.wake_on_flush(cx);
                     return Poll::Pending;
                 }
-                State::Flushing => return Poll::Ready(Some(Err(Aborted))),
+                State::Flushing(_) => {
+                    if self.settlement.request.version < Version::HTTP_11 {
+                        // Its answer ends with the connection, so that a plain close would look like a proper end.
+                        self.settlement.link.wire.reset();
+                    }
+                    return Poll::Ready(Some(Err(Aborted)));
+                }
             }
         }
     }
@@ -206,7 +231,7 @@ impl<P: Plugin> AnswerStream<P> {
                 let whole = decoder.push(data);
                 Frame { data: visible(stream, whole), is_stream: true }
             }
-            Reader::Plain { reader, .. } => {
+            Reader::Plain(reader) => {
                 reader.push(&data);
                 Frame { data, is_stream: false }
             }
@@ -215,8 +240,9 @@ impl<P: Plugin> AnswerStream<P> {
 
     /// Leads a frame through the plugins from a place in the chain on.
     fn pass(&mut self, mut frame: Frame, from: usize) -> Option<Bytes> {
-        if let Some(chain) = self.settlement.chain()
+        if self.has_frame_plugins
             && !frame.data.is_empty()
+            && let Some(chain) = self.settlement.chain()
         {
             for (place, plugin) in (from..).zip(chain.frame(from)) {
                 match plugin.frame(&mut self.settlement, frame) {
@@ -254,8 +280,12 @@ impl<P: Plugin> AnswerStream<P> {
             *error_event = [data.as_ref(), error_event.as_ref()].concat().into();
             return None;
         }
+        Some(self.count(data))
+    }
+
+    fn count(&mut self, data: Bytes) -> Bytes {
         self.settlement.record.response_bytes += data.len() as u64;
-        Some(data)
+        data
     }
 
     fn check_limits(&mut self) {
@@ -273,13 +303,13 @@ impl<P: Plugin> AnswerStream<P> {
         );
     }
 
-    /// The upstream's body has ended: is it whole?
-    fn finish(&mut self) {
+    /// The upstream's body has ended: how did it go, and what is still to be sent?
+    fn judge(&mut self) -> (Option<Outcome>, Bytes) {
         let framed = self.upstream.end() == BodyEnd::Framed;
-        let (tail, outcome) = match &mut self.reader {
+        let is_error = self.settlement.record.status.is_some_and(|status| !status.is_success());
+        match &mut self.reader {
             Reader::Events { decoder, stream } => {
-                let tail = decoder.take_tail();
-                let tail = visible(stream, tail);
+                let tail = visible(stream, decoder.take_tail());
                 let outcome = match stream.end() {
                     End::Complete => Some(Outcome::Complete),
                     End::UpstreamError => Some(Outcome::UpstreamError),
@@ -288,29 +318,34 @@ impl<P: Plugin> AnswerStream<P> {
                         Some(Outcome::Complete)
                     }
                     // A provider's error told as a stream has no protocol to complete.
-                    _ if framed
-                        && self.settlement.record.status.is_some_and(|status| !status.is_success()) =>
-                    {
-                        Some(Outcome::Complete)
-                    }
+                    _ if framed && is_error => Some(Outcome::Complete),
                     End::CompleteWithoutTerminal | End::Truncated => None,
                 };
-                (tail, outcome)
+                (outcome, tail)
             }
-            Reader::Plain { reader, is_json } => {
-                let (usage, is_whole) = reader.finish().unwrap_or((Default::default(), framed));
-                self.settlement.record.usage = usage;
-                let outcome = (framed || !*is_json || is_whole).then_some(Outcome::Complete);
-                (Bytes::new(), outcome)
+            Reader::Plain(reader) => {
+                let told = reader.finish().unwrap_or_default();
+                self.settlement.record.usage = told.usage;
+                self.settlement.record.has_tool_calls = told.has_tool_calls;
+                // An end by connection close may be a cut. Only a text that ends by itself is whole then; a
+                // provider's error page is passed as it comes.
+                ((framed || told.is_whole || is_error).then_some(Outcome::Complete), Bytes::new())
             }
-        };
+        }
+    }
+
+    /// Ends the answer as the upstream's body deserves.
+    fn finish(&mut self) {
+        let (outcome, tail) = self.judge();
         match outcome {
             Some(outcome) => {
                 self.settlement.record.end(outcome);
-                self.state = match tail.is_empty() {
-                    true => State::Ending(Ending::Proper),
-                    false => State::Last(tail, Ending::Proper),
-                };
+                self.state = State::Ending(Ending::Proper);
+                if let Some(tail) = self.pass(Frame { data: tail, is_stream: true }, 0) {
+                    // Counted when it goes out.
+                    self.settlement.record.response_bytes -= tail.len() as u64;
+                    self.state = State::Last(tail, Ending::Proper);
+                }
             }
             None => {
                 let cause = "the stream ended before its end";
@@ -336,7 +371,7 @@ impl<P: Plugin> AnswerStream<P> {
         self.settlement.fail(outcome, fault);
         self.state = match self.reader {
             Reader::Events { .. } => State::Last(self.protocol.error_event(fault), Ending::Abort),
-            Reader::Plain { .. } => State::Ending(Ending::Abort),
+            Reader::Plain(_) => State::Ending(Ending::Abort),
         };
     }
 }
@@ -367,6 +402,7 @@ impl<P: Plugin> Drop for AnswerStream<P> {
     fn drop(&mut self) {
         if let Reader::Events { stream, .. } = &self.reader {
             self.settlement.record.usage = stream.usage();
+            self.settlement.record.has_tool_calls = stream.has_tool_calls();
         }
         let seen = self.limits.seen;
         if let Some(attempt) = self.settlement.record.attempts.last_mut() {

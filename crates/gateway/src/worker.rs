@@ -1,10 +1,12 @@
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::{Clock, Fault, FaultKind};
 use a6_snapshot::{BodyLimits, Plugin, Shared};
-use a6_telemetry::RequestLog;
+use a6_telemetry::{AccessLog, RequestLog};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use http::HeaderValue;
 use http::StatusCode;
@@ -30,6 +32,12 @@ pub struct Config<P> {
     pub max_post_args: u64,
     /// A request's head must be here within this time.
     pub header_timeout: Duration,
+    /// A connection may wait this long for its next request.
+    pub keepalive_timeout: Duration,
+    /// A client may take nothing of its answer for this long.
+    pub send_timeout: Duration,
+    /// Where a line per request goes.
+    pub access_log: Option<Arc<AccessLog>>,
     /// The `Server` header of every answer.
     pub server: HeaderValue,
     /// The last requests.
@@ -43,6 +51,7 @@ pub struct Worker<P> {
     pub(crate) config: Arc<Config<P>>,
     pub(crate) upstream: Upstream,
     pub(crate) requests: Arc<RequestLog>,
+    request_ids: Cell<u128>,
 }
 
 impl<P: Plugin> Worker<P> {
@@ -50,8 +59,23 @@ impl<P: Plugin> Worker<P> {
     pub fn new(config: Arc<Config<P>>) -> Self {
         let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
         let requests = config.requests.clone();
-        Self { config, upstream, requests }
+        Self { config, upstream, requests, request_ids: Cell::new(random_start()) }
     }
+
+    /// 32 hexadecimal digits that no other request has: a random start per thread, and a step that spreads over all
+    /// digits and comes back to where it began only after 2^128 requests.
+    pub(crate) fn next_request_id(&self) -> Box<str> {
+        const STEP: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let id = self.request_ids.get().wrapping_add(STEP);
+        self.request_ids.set(id);
+        format!("{id:032x}").into_boxed_str()
+    }
+}
+
+/// The standard library seeds its hashers with random bytes of the system.
+fn random_start() -> u128 {
+    let half = || u128::from(RandomState::new().build_hasher().finish());
+    half() << 64 | half()
 }
 
 /// Runs a data thread until `draining` turns true and its last connection has ended, or `drain_limit` has passed since.

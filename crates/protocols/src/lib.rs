@@ -15,7 +15,7 @@ mod shape;
 mod usage;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
-pub use protocol::{End, PlainReader, Protocol, StreamReader, Verdict};
+pub use protocol::{Description, End, PlainReader, Protocol, StreamReader, Told, Verdict};
 pub use providers::{MaxTokens, PROVIDERS, Provider};
 pub use shape::{Shaped, Shaping};
-pub use usage::{Totals, Usage};
+pub use usage::Usage;

@@ -21,6 +21,15 @@ pub enum Verdict {
     Hide,
 }
 
+/// What a request says beside its prompt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// How many tools it offers to the model.
+    pub tool_count: u32,
+    /// Whom the client says it asks for.
+    pub end_user: Option<String>,
+}
+
 /// How a stream stands at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -63,6 +72,13 @@ impl Protocol {
         }
     }
 
+    /// What a request says beside its prompt.
+    pub fn describe(self, document: &Document, text: &[u8]) -> Description {
+        match self {
+            Self::OpenaiChat => openai_chat::describe(document, text),
+        }
+    }
+
     /// What the protocol itself changes in a request before it is sent; see [`Shaping::apply`].
     pub(crate) fn prepare(
         self,
@@ -84,7 +100,7 @@ impl Protocol {
 
     /// A reader for one plain answer.
     pub fn plain_reader(self) -> PlainReader {
-        PlainReader { protocol: self, pieces: Vec::new(), length: 0 }
+        PlainReader { protocol: self, kept: Kept::One(Bytes::new()) }
     }
 
     /// The body that tells a client of a fault, in its own protocol.
@@ -126,6 +142,13 @@ impl StreamReader {
         }
     }
 
+    /// Whether a tool was called so far.
+    pub fn has_tool_calls(&self) -> bool {
+        match &self.0 {
+            Reader::OpenaiChat(stream) => stream.has_tool_calls(),
+        }
+    }
+
     /// The usage so far.
     pub fn usage(&self) -> Usage {
         match &self.0 {
@@ -141,40 +164,60 @@ const MAX_READ: usize = 4 << 20;
 #[derive(Debug)]
 pub struct PlainReader {
     protocol: Protocol,
-    pieces: Vec<Bytes>,
-    length: usize,
+    kept: Kept,
+}
+
+/// What a plain answer tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The tokens it cost.
+    pub usage: Usage,
+    /// Whether it calls a tool.
+    pub has_tool_calls: bool,
+    /// Whether it is one whole JSON text.
+    pub is_whole: bool,
+}
+
+/// What was seen of a plain answer.
+#[derive(Debug)]
+enum Kept {
+    /// It came in one piece, which is shared.
+    One(Bytes),
+    /// Several pieces, copied: each would hold a whole read buffer.
+    Joined(Vec<u8>),
+    TooLong,
 }
 
 impl PlainReader {
-    /// The next piece of the body; it is shared, not copied.
+    /// The next piece of the body.
     pub fn push(&mut self, piece: &Bytes) {
-        self.length += piece.len();
-        if self.length <= MAX_READ {
-            self.pieces.push(piece.clone());
-        } else {
-            self.pieces.clear();
-        }
+        self.kept = match std::mem::replace(&mut self.kept, Kept::TooLong) {
+            Kept::One(first) if first.is_empty() => Kept::One(piece.clone()),
+            Kept::One(first) => Kept::Joined([first.as_ref(), piece].concat()),
+            Kept::Joined(mut text) if text.len() + piece.len() <= MAX_READ => {
+                text.extend_from_slice(piece);
+                Kept::Joined(text)
+            }
+            Kept::Joined(_) | Kept::TooLong => Kept::TooLong,
+        };
     }
 
-    /// At the end of the body: the usage it tells, and whether the body is one whole JSON text. `None` where it was too
-    /// long to be kept.
-    pub fn finish(&mut self) -> Option<(Usage, bool)> {
-        if self.length > MAX_READ {
-            return None;
-        }
-        let joined;
-        let text: &[u8] = match &self.pieces[..] {
-            [one] => one,
-            many => {
-                joined = many.concat();
-                &joined
-            }
+    /// At the end of the body: what it tells. `None` where it was too long to be kept.
+    pub fn finish(&self) -> Option<Told> {
+        let text: &[u8] = match &self.kept {
+            Kept::One(text) => text,
+            Kept::Joined(text) => text,
+            Kept::TooLong => return None,
         };
         Some(match Document::scan(text) {
             Ok(document) => match self.protocol {
-                Protocol::OpenaiChat => (openai_chat::usage(&document, text), true),
+                Protocol::OpenaiChat => Told {
+                    usage: openai_chat::usage(&document, text),
+                    has_tool_calls: openai_chat::has_tool_calls(&document, text),
+                    is_whole: true,
+                },
             },
-            Err(_) => (Usage::default(), false),
+            Err(_) => Told::default(),
         })
     }
 }

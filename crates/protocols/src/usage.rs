@@ -1,5 +1,3 @@
-use serde::Deserialize;
-
 /// The tokens that an answer cost, as the provider counted them. A count that was never told is `None`: unknown is not
 /// zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,29 +12,6 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Of the completion's, those spent on reasoning.
     pub reasoning: Option<u64>,
-}
-
-/// The `usage` object of OpenAI chat completions.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Totals {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct CompletionDetails {
-    reasoning_tokens: Option<u64>,
 }
 
 impl Usage {
@@ -59,20 +34,6 @@ impl Usage {
     /// Whether the provider told anything.
     pub fn is_known(&self) -> bool {
         self.prompt.is_some() || self.completion.is_some() || self.total.is_some()
-    }
-}
-
-impl From<Totals> for Usage {
-    fn from(told: Totals) -> Self {
-        let mut usage = Self::default();
-        usage.merge(Self {
-            prompt: told.prompt_tokens,
-            completion: told.completion_tokens,
-            total: told.total_tokens,
-            cache_read: told.prompt_tokens_details.and_then(|details| details.cached_tokens),
-            reasoning: told.completion_tokens_details.and_then(|details| details.reasoning_tokens),
-        });
-        usage
     }
 }
 

@@ -133,7 +133,9 @@ pub(crate) fn hosts(node: &Node, key: &str, report: &mut Report) -> Option<Vec<H
     for entry in entries {
         let key = join(key, &entry.key);
         let host = entry.key.trim_end_matches('.').to_ascii_lowercase();
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/:*".contains(c)) {
+        if host.is_empty()
+            || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/:*".contains(c))
+        {
             report.error(&entry.origin, &key, "expected a host name without scheme, port or wildcard");
         } else if hosts.iter().any(|other| other.host == host) {
             report.error(&entry.origin, &key, format!("{host} stands twice; keep one of them"));

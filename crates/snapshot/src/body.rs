@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 /// A body is scanned in slices of this many bytes, so that a large one does not hold up the thread's other requests.
 const SCAN_SLICE: usize = 256 << 10;
 
+const MAX_RESERVE: usize = 4 << 20;
+
 /// What bounds the reading of request bodies.
 #[derive(Clone, Debug)]
 pub struct BodyLimits {
@@ -106,13 +108,38 @@ impl RequestBody {
                 None => joined.extend_from_slice(&data),
                 Some(before) => {
                     let whole = incoming.size_hint().lower().saturating_add(length);
-                    joined.reserve(usize::try_from(whole).unwrap_or(0));
+                    // What is announced may never come.
+                    joined.reserve(usize::try_from(whole).unwrap_or(0).min(MAX_RESERVE));
                     joined.extend_from_slice(&before);
                     joined.extend_from_slice(&data);
                 }
             }
         }
         Ok(first.unwrap_or_else(|| joined.freeze()))
+    }
+
+    /// Reads and forgets what the client still sends, so that it can read its answer. False if there is too much of it.
+    pub async fn discard(&mut self, max: u64, time: Duration) -> bool {
+        let State::Unread(mut incoming) = std::mem::replace(&mut self.state, State::Lost) else {
+            return true;
+        };
+        if incoming.is_end_stream() {
+            return true;
+        }
+        if self.announced().is_some_and(|length| length > max) {
+            return false;
+        }
+        let all = async {
+            let mut length = 0;
+            while let Ok(Some(data)) = next(&mut incoming, time).await {
+                length += data.len() as u64;
+                if length > max {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(time, all).await.unwrap_or(false)
     }
 
     /// Counts bytes that are held besides, such as an edited copy, against the byte budget.

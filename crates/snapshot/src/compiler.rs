@@ -125,14 +125,8 @@ impl<K: Kit> Compiler<K> {
         if route.status == 0 {
             return Ok(None);
         }
-        let service = match &route.service_id {
-            None => None,
-            Some(id) => match self.services.get(id) {
-                Some(service) => Some(&**service),
-                // Its service was deleted by force: the route answers nothing until it is back.
-                None => return Ok(None),
-            },
-        };
+        let service =
+            route.service_id.as_ref().and_then(|id| self.services.get(id)).map(|service| &**service);
         let plugins = service.map(|service| service.plugins.clone()).unwrap_or_default();
         let chain = self.compile_chain(plugins, &route.plugins, previous.map(|route| &*route.chain))?;
         CompiledRoute::compile(route, service, Arc::new(chain)).map(Arc::new).map(Some)

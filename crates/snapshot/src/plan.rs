@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub struct Plan {
 }
 
 /// An address to connect to and how: what connections can be shared by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The scheme.
     pub scheme: Scheme,
@@ -25,6 +26,13 @@ pub struct Target {
     pub port: u16,
     /// Whether the server's certificate is checked.
     pub verify: bool,
+}
+
+impl Hash for Target {
+    /// Cheap, since it is done for every request: the whole is compared anyway.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.port) << 32 | self.host.len() as u64);
+    }
 }
 
 impl fmt::Display for Target {
@@ -59,6 +67,8 @@ pub struct Instance {
     pub address: Arc<str>,
     /// Per protocol: request line, `host`, `content-type` and credentials, ready to be sent.
     pub heads: Vec<(Protocol, Secret<Vec<u8>>)>,
+    /// Per protocol: the path that is asked for, without query.
+    pub paths: Vec<(Protocol, Arc<str>)>,
     /// Lower-case names of headers in the head, which the client's own may not repeat.
     pub head_names: Vec<http::HeaderName>,
     /// Whether the configuration holds a credential, so that the client's `authorization` stays here.
@@ -76,6 +86,12 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The path for a protocol; empty if the provider does not speak it.
+    pub fn path(&self, protocol: Protocol) -> Arc<str> {
+        let spoken = self.paths.iter().find(|(spoken, _)| *spoken == protocol);
+        spoken.map(|(_, path)| path.clone()).unwrap_or_default()
+    }
+
     /// The prepared head for a protocol; none if the provider does not speak it.
     pub fn head(&self, protocol: Protocol) -> Option<&Secret<Vec<u8>>> {
         self.heads.iter().find(|(spoken, _)| *spoken == protocol).map(|(_, head)| head)

@@ -53,6 +53,12 @@ pub struct Attempt {
     pub connect: Option<Duration>,
     /// To the answer's head.
     pub header: Option<Duration>,
+    /// From `started` to the end of the answer, or to the fault.
+    pub duration: Option<Duration>,
+    /// The scheme it was reached by.
+    pub scheme: &'static str,
+    /// The path that was asked for, without query.
+    pub path: Arc<str>,
     /// Bytes of the answer's body.
     pub response_bytes: u64,
 }
@@ -66,12 +72,18 @@ pub struct Record {
     pub started_unix_ms: u64,
     /// From `started` to the end.
     pub duration: Option<Duration>,
+    /// 32 hexadecimal digits, the request's own.
+    pub request_id: Box<str>,
     /// The method.
     pub method: Method,
     /// The route that answered.
     pub route_id: Option<Arc<str>>,
+    /// The route's name.
+    pub route_name: Option<Arc<str>>,
     /// Its service.
     pub service_id: Option<Arc<str>>,
+    /// The service's name.
+    pub service_name: Option<Arc<str>>,
     /// The wire protocol of the client.
     pub protocol: Option<&'static str>,
     /// Whether the client asked for a stream.
@@ -80,6 +92,12 @@ pub struct Record {
     pub request_model: Option<Box<str>>,
     /// The model that was asked.
     pub model: Option<Box<str>>,
+    /// How many tools the request offered to the model.
+    pub tool_count: u32,
+    /// Whether the answer calls one.
+    pub has_tool_calls: bool,
+    /// Whom the client says it asks for.
+    pub end_user: Option<Box<str>>,
     /// The status that the client got; none if it got none.
     pub status: Option<StatusCode>,
     /// How it ended.
@@ -106,12 +124,18 @@ impl Record {
             started_unix_ms: unix_ms,
             duration: None,
             method,
+            request_id: Box::default(),
             route_id: None,
+            route_name: None,
             service_id: None,
+            service_name: None,
             protocol: None,
             stream: false,
             request_model: None,
             model: None,
+            tool_count: 0,
+            has_tool_calls: false,
+            end_user: None,
             status: None,
             outcome: None,
             fault: None,
@@ -121,6 +145,11 @@ impl Record {
             response_bytes: 0,
             attempts: Vec::new(),
         }
+    }
+
+    /// Takes the record out and leaves an empty one.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::begin(Method::GET, 0))
     }
 
     /// Notes a terminal state; only the first one counts.

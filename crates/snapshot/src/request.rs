@@ -1,9 +1,10 @@
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::header::HOST;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::normalise;
 
@@ -19,7 +20,6 @@ pub struct Client {
 }
 
 /// A client's request, without its body.
-#[derive(Debug)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -32,6 +32,13 @@ pub struct Request {
     /// Who is asking, and where.
     pub client: Rc<Client>,
     path: Option<Box<str>>,
+}
+
+impl fmt::Debug for Request {
+    /// Headers and query may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path())
+    }
 }
 
 impl Request {
@@ -69,6 +76,19 @@ impl Request {
             _ => authority,
         };
         host.strip_suffix('.').unwrap_or(host)
+    }
+
+    /// Copies what is kept, so that it no longer holds the connection's read buffer: for an answer that may take long.
+    pub fn detach(&mut self) {
+        for value in self.headers.values_mut() {
+            if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                copy.set_sensitive(value.is_sensitive());
+                *value = copy;
+            }
+        }
+        if let Ok(copy) = Uri::try_from(self.uri.to_string()) {
+            self.uri = copy;
+        }
     }
 
     /// The first value of a header, if it is visible ASCII.

@@ -15,6 +15,12 @@ pub struct CompiledRoute<P> {
     pub id: Arc<str>,
     /// Its service's id.
     pub service_id: Option<Arc<str>>,
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// Its service's name.
+    pub service_name: Option<Arc<str>>,
+    /// Its service was deleted by force: it still answers its requests, with an error.
+    pub is_broken: bool,
     /// Its plugins and its service's.
     pub chain: Arc<Chain<P>>,
     pub(crate) hosts: Vec<String>,
@@ -60,6 +66,9 @@ impl<P> CompiledRoute<P> {
             .collect::<Result<_, _>>()?;
         let vars = route.vars.as_ref().map(Expr::parse).transpose();
         Ok(Self {
+            is_broken: route.service_id.is_some() && service.is_none(),
+            name: route.name.map(Arc::from),
+            service_name: service.and_then(|service| service.name.as_deref()).map(Arc::from),
             id: route.id.into(),
             service_id: route.service_id.map(Arc::from),
             chain,

@@ -147,7 +147,8 @@ fn middle_matches(parts: &[Box<str>], path: &str) -> bool {
             None => return false,
         }
     }
-    left.strip_suffix(&**last).is_some_and(|star| !star.is_empty())
+    // A star at the very end needs no character.
+    left.strip_suffix(&**last).is_some_and(|star| last.is_empty() || !star.is_empty())
 }
 
 struct Pattern<'a> {
@@ -163,15 +164,7 @@ impl<'a> Pattern<'a> {
         };
         // A star that is not a segment of its own hides the text behind it; APISIX ignores that text.
         let is_segment = text[..star].ends_with('/') && text[star + 1..].starts_with('/');
-        let rest = is_segment.then(|| {
-            let mut parts: Vec<Box<str>> = text.split('*').map(Box::from).collect();
-            // `/a/*/b*`: the pattern ends in a star of its own, which needs no character.
-            if text.ends_with('*') {
-                parts.pop();
-            }
-            parts
-        });
-        let rest = rest.filter(|parts| parts.len() > 1);
+        let rest = is_segment.then(|| text.split('*').map(Box::from).collect());
         Self { literal: &text[..star], reach: Reach::Prefix, rest }
     }
 }
@@ -233,6 +226,8 @@ mod tests {
             ("/a/*/b/*/c", "/a/1/b/2/c", true),
             ("/a/*/b/*/c", "/a/1/b/c", false),
             ("/a/*/b/*", "/a/x/b/", true),
+            ("/a/*/b/*", "/a/x/b/c", true),
+            ("/a/*/b/*", "/a/x/b", false),
             ("/a/*.json", "/a/x.xml", true),
             ("/a:id", "/a:id", true),
             ("/a:id", "/ab", false),

@@ -3,7 +3,11 @@
 //! - `sqlite.rs`: the embedded store: SQLite, WAL, every commit on disk before it returns.
 //! - `migrations.rs`: its schema, versioned.
 //! - `lock.rs`: one process per data directory.
+//! - `explain.rs`: errors of SQLite in words that say what to do.
 
+mod explain;
+#[cfg(test)]
+mod kill_tests;
 mod lock;
 mod migrations;
 mod sqlite;

@@ -1,6 +1,6 @@
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::StoreError;
@@ -8,13 +8,13 @@ use crate::StoreError;
 /// The right to use a data directory; the system takes it back when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
     /// Takes the directory for this process, or says which process has it.
     pub(crate) fn acquire(dir: &Path) -> Result<Self, StoreError> {
-        let failed = |error: &std::io::Error| {
+        let failed = |error: &io::Error| {
             StoreError(format!(
                 "data directory {}: cannot lock it: {error}; make it writable for this user or choose another one",
                 dir.display()
@@ -35,7 +35,13 @@ impl DirLock {
         }
         // The number only serves the message that another process shows; on a full disk the gateway starts without it.
         let _ = file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Writes the number once more, to hear from the system why nothing can be written: SQLite keeps that to itself.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        self.file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
+        self.file.sync_all()
     }
 }
 

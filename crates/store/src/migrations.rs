@@ -30,6 +30,16 @@ pub(crate) enum MigrationError {
     Sqlite(#[from] rusqlite::Error),
 }
 
+impl MigrationError {
+    /// What SQLite said, where it was SQLite that failed.
+    pub(crate) fn cause(&self) -> Option<&rusqlite::Error> {
+        match self {
+            Self::Newer { .. } => None,
+            Self::Step { error, .. } | Self::Sqlite(error) => Some(error),
+        }
+    }
+}
+
 /// Takes the steps that the file has not taken yet, each in a transaction of its own together with its number, so that
 /// a kill at any moment leaves the file before a step or after it.
 pub(crate) fn run(connection: &mut Connection, steps: &[&str]) -> Result<(), MigrationError> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_resources::{Change, Entry, Kind};
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
+use crate::explain::{DAMAGED, advice, explain};
 use crate::lock::DirLock;
 use crate::{Store, StoreError, migrations};
 
@@ -18,9 +19,6 @@ const READ_REVISION: &str = "SELECT revision FROM meta";
 const WRITE_REVISION: &str = "UPDATE meta SET revision = ?1";
 const READ_ALL: &str = "SELECT kind, id, value, created, modified FROM resources";
 
-const DAMAGED: &str =
-    "the file is damaged; restore it from a backup, or move it away to start with an empty configuration";
-
 /// The embedded store: one SQLite file, `config.db`, in the data directory, mode 0600.
 ///
 /// It belongs to one process at a time. A commit is in the write-ahead log and synced when it returns.
@@ -29,7 +27,7 @@ pub struct SqliteStore {
     // Fields are dropped in this order: the file is closed before the directory is given up.
     pub(crate) connection: Connection,
     path: PathBuf,
-    _lock: DirLock,
+    lock: DirLock,
 }
 
 impl SqliteStore {
@@ -52,12 +50,28 @@ impl SqliteStore {
         make_private(dir, &path).map_err(|error| {
             StoreError(format!("{}: {error}; make it readable and writable for this user", path.display()))
         })?;
-        let mut connection = connect(&path).map_err(|error| explain(&path, &error))?;
-        inspect(&connection, &path)?;
-        use_log(&connection).map_err(|error| explain(&path, &error))?;
-        migrations::run(&mut connection, migrations::STEPS)
-            .map_err(|error| StoreError(format!("{}: {error}", path.display())))?;
-        Ok(Self { connection, path, _lock: lock })
+        let failed = |error: rusqlite::Error| explain(&path, &lock, &error);
+        let refuse = |why: &str| Err(StoreError(format!("{}: {why}", path.display())));
+        let mut connection = connect(&path).map_err(failed)?;
+        if connection.is_readonly("main").map_err(failed)? {
+            return refuse("the file is read-only; make it and its directory writable for this user");
+        }
+        let verdict = inspect(&connection).map_err(failed)?;
+        if verdict != "ok" {
+            return refuse(&format!("{}: {DAMAGED}", verdict.replace('\n', " ")));
+        }
+        let mode = use_log(&connection).map_err(failed)?;
+        if mode != "wal" {
+            return refuse(&format!(
+                "SQLite cannot keep a write-ahead log on this file system (it offers `{mode}`); put the data \
+                 directory on a local disk"
+            ));
+        }
+        migrations::run(&mut connection, migrations::STEPS).map_err(|error| {
+            let hint = error.cause().map(|cause| format!(": {}", advice(&lock, cause))).unwrap_or_default();
+            StoreError(format!("{}: {error}{hint}", path.display()))
+        })?;
+        Ok(Self { connection, path, lock })
     }
 
     fn write(&mut self, changes: &[Change]) -> rusqlite::Result<u64> {
@@ -92,7 +106,7 @@ impl SqliteStore {
             Ok(Row {
                 collection: row.get(0)?,
                 id: row.get(1)?,
-                text: row.get(2)?,
+                text: row.get_ref(2)?.as_bytes()?.to_vec(),
                 created: row.get(3)?,
                 modified: row.get(4)?,
             })
@@ -107,7 +121,7 @@ impl SqliteStore {
         let kind = Kind::of_collection(&collection).ok_or_else(|| {
             StoreError(format!("{}: this a6 does not know such resources; start the a6 that wrote it", at()))
         })?;
-        let value = serde_json::from_str(&text)
+        let value = serde_json::from_slice(&text)
             .map_err(|error| StoreError(format!("{}: not JSON ({error}): {DAMAGED}", at())))?;
         Ok(Entry {
             kind,
@@ -121,11 +135,11 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change]) -> Result<u64, StoreError> {
-        self.write(changes).map_err(|error| explain(&self.path, &error))
+        self.write(changes).map_err(|error| explain(&self.path, &self.lock, &error))
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
-        let (revision, rows) = self.read().map_err(|error| explain(&self.path, &error))?;
+        let (revision, rows) = self.read().map_err(|error| explain(&self.path, &self.lock, &error))?;
         let mut entries = rows.into_iter().map(|row| self.entry(row)).collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         Ok((revision, entries))
@@ -135,7 +149,8 @@ impl Store for SqliteStore {
 struct Row {
     collection: String,
     id: String,
-    text: String,
+    /// SQLite does not check that text is UTF-8; a damaged file shows here.
+    text: Vec<u8>,
     created: i64,
     modified: i64,
 }
@@ -143,8 +158,7 @@ struct Row {
 /// Makes the file, or takes it away from everyone but its owner; SQLite gives its log the same mode.
 fn make_private(dir: &Path, path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        // SQLite syncs the directory for the files that it makes itself; this one is ours.
-        Ok(_) => File::open(dir)?.sync_all(),
+        Ok(_) => sync_names(dir),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let mode = fs::metadata(path)?.permissions().mode();
             if mode & 0o077 == 0 {
@@ -156,48 +170,36 @@ fn make_private(dir: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// Puts the name of a new file on disk, and the names of the directories that may have been made for it. SQLite does
+/// that only for the files that it makes itself.
+fn sync_names(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    for above in fs::canonicalize(dir)?.ancestors().skip(1) {
+        // One that this user may not open is not one that was just made.
+        if File::open(above).and_then(|above| above.sync_all()).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file that exists, for reading and writing; it is not looked at yet.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     Ok(connection)
 }
 
-/// Reads the whole file once: damage is found at the start, not in the middle of a write.
-fn inspect(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    if connection.is_readonly("main").map_err(|error| explain(path, &error))? {
-        return Err(StoreError(format!(
-            "{}: the file is read-only; make it and its directory writable for this user",
-            path.display()
-        )));
-    }
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| explain(path, &error))?;
-    if verdict == "ok" {
-        return Ok(());
-    }
-    Err(StoreError(format!("{}: {}: {DAMAGED}", path.display(), verdict.replace('\n', " "))))
+/// Reads the whole file once: damage is found at the start, not in the middle of a write. Gives `ok` or what is wrong.
+fn inspect(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
 }
 
-fn use_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    connection.execute_batch("PRAGMA synchronous = FULL")
-}
-
-fn explain(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let advice = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "free disk space; nothing was changed, and the next write tries again",
-        Some(ErrorCode::ReadOnly) => "make the file and its directory writable for this user",
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DAMAGED,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another program holds the file; close it there"
-        }
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            "check that it is a file that this user may read and write"
-        }
-        Some(ErrorCode::SystemIoFailure) => "the disk failed or is full; see the system's log",
-        _ => "nothing was changed",
-    };
-    StoreError(format!("{}: {error}: {advice}", path.display()))
+/// Turns the write-ahead log on, and the sync of every commit. Gives the mode that is in force: where the file system
+/// has no shared memory, SQLite stays with the old one and reports no error.
+pub(crate) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
+    let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    Ok(mode)
 }

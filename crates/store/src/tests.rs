@@ -6,6 +6,7 @@ use std::sync::Arc;
 use a6_resources::{Change, Entry, Kind};
 use serde_json::{Value, json};
 
+use crate::sqlite::use_log;
 use crate::{SqliteStore, Store, migrations};
 
 fn put(kind: Kind, id: &str, value: Value) -> Change {
@@ -85,6 +86,8 @@ fn commits_are_synced_through_the_log() {
     let mode: String = store.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     let synchronous: i64 = store.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
     assert_eq!((mode.as_str(), synchronous), ("wal", 2), "2 is FULL");
+    let nowhere = rusqlite::Connection::open_in_memory().unwrap();
+    assert_eq!(use_log(&nowhere).unwrap(), "memory", "a refused mode is told, not an error");
 }
 
 #[test]
@@ -160,6 +163,24 @@ fn a_row_that_is_not_json_or_not_known_is_named() {
         store.connection.execute("INSERT INTO resources VALUES (?1, 'x', ?2, 1, 1)", [kind, text]).unwrap();
         let error = store.load().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn damage_that_sqlite_does_not_see_is_told_as_damage() {
+    let row = |kind: &str, value: &str| format!("INSERT INTO resources VALUES ({kind}, 'x', {value}, 1, 1)");
+    let cases = [
+        ("a value that is not UTF-8", row("'routes'", "CAST(X'22FF22' AS TEXT)"), "routes/x: not JSON"),
+        ("a kind that is not UTF-8", row("CAST(X'FF' AS TEXT)", "'{}'"), "utf-8"),
+        ("a kind that is not text", row("X'01'", "'{}'"), "config.db: "),
+        ("no revision", "DELETE FROM meta".to_string(), "config.db: "),
+    ];
+    for (name, sql, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.connection.execute(&sql, []).unwrap();
+        let text = store.load().unwrap_err().to_string();
+        assert!(text.contains(expected) && text.contains(DAMAGED), "{name}: {text}");
     }
 }
 

@@ -53,6 +53,7 @@ fn record_json(record: &Record) -> Value {
     json!({
         "started_ms": record.started_unix_ms,
         "duration_ms": millis(record.duration),
+        "request_id": record.request_id,
         "method": record.method.as_str(),
         "route_id": record.route_id.as_deref(),
         "service_id": record.service_id.as_deref(),

@@ -73,6 +73,10 @@ impl UpstreamBody {
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         loop {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            // An upstream may answer while it still reads the request: it gets the rest as fast as it takes it.
+            if !connection.is_sent() && matches!(connection.poll_send(cx), Poll::Ready(Err(_))) {
+                connection.abandon();
+            }
             match self.decoder.decode(&mut connection.buffer) {
                 Ok(Decoded::Data(data)) => {
                     // The end may be in the buffer already; then the connection is free at once.
@@ -120,7 +124,9 @@ impl UpstreamBody {
     fn release(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         // Bytes behind the end belong to no request of ours: such a connection is not used again.
-        if let Some(keepalive) = self.keepalive.filter(|_| self.reusable && connection.buffer.is_empty()) {
+        if let Some(keepalive) =
+            self.keepalive.filter(|_| self.reusable && connection.buffer.is_empty() && connection.is_sent())
+        {
             self.pool.give(&self.target, keepalive, connection);
         }
     }

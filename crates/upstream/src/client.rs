@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use a6_codec::http1::{ResponseHead, parse_head};
-use a6_core::{Fault, FaultKind};
+use a6_core::{Fault, FaultKind, Secret};
 use a6_snapshot::{Keepalive, Target};
 use bytes::Bytes;
 use http::Method;
@@ -15,6 +15,9 @@ use crate::connection::Connection;
 use crate::dial::dial;
 use crate::pool::Pool;
 use crate::{Resolver, TlsRoots, UpstreamBody};
+
+/// A reused connection that dies within this time was dead before the request came.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// More interim answers (1xx) than this are a fault.
 const MAX_INTERIM: usize = 16;
@@ -38,8 +41,8 @@ pub struct Call {
     pub timeout: Duration,
     /// The method, which decides whether the answer has a body.
     pub method: Method,
-    /// The request's head as bytes.
-    pub head: Bytes,
+    /// The request's head as bytes. It holds the provider's key.
+    pub head: Secret<Bytes>,
     /// Its body.
     pub body: Bytes,
 }
@@ -86,7 +89,7 @@ impl Upstream {
         let started = Instant::now();
         let io = match tokio::time::timeout(
             call.timeout,
-            Box::pin(dial(&call.target, &self.resolver, &self.roots)),
+            Box::pin(dial(&call.target, call.timeout, &self.resolver, &self.roots)),
         )
         .await
         {
@@ -122,18 +125,17 @@ impl Upstream {
 /// Both go on at the same time: an upstream that refuses a large body answers before it has read it.
 async fn exchange(mut connection: Connection, call: &Call) -> Result<(Connection, ResponseHead), Failure> {
     connection.arm(call.timeout);
-    let mut transfer =
-        Transfer { call, head: call.head.clone(), body: call.body.clone(), write_error: None, interim: 0 };
+    connection.begin(call.head.expose().clone(), call.body.clone());
+    let mut transfer = Transfer { call, write_error: None, interim: 0, started: Instant::now() };
     let head = poll_fn(|cx| transfer.poll(&mut connection, cx)).await?;
     Ok((connection, head))
 }
 
 struct Transfer<'a> {
     call: &'a Call,
-    head: Bytes,
-    body: Bytes,
     write_error: Option<io::Error>,
     interim: usize,
+    started: Instant,
 }
 
 impl Transfer<'_> {
@@ -142,17 +144,18 @@ impl Transfer<'_> {
         connection: &mut Connection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ResponseHead, Failure>> {
-        if self.write_error.is_none()
-            && let Poll::Ready(Err(error)) = connection.poll_write(cx, &mut self.head, &mut self.body)
+        if !connection.is_sent()
+            && let Poll::Ready(Err(error)) = connection.poll_send(cx)
         {
             // The answer may be there already: an upstream may refuse a body and close.
+            connection.abandon();
             self.write_error = Some(error);
         }
         loop {
             match parse_head(&mut connection.buffer, &self.call.method) {
                 Ok(Some(mut head)) if !head.status.is_informational() => {
-                    // Where it answered before it had read the request, the rest of the request is in the way.
-                    head.reusable &= self.head.is_empty() && self.body.is_empty();
+                    // Where it answers before it has read the request, the rest of the request would be in the way.
+                    head.reusable &= connection.is_sent() && self.write_error.is_none();
                     return Poll::Ready(Ok(head));
                 }
                 Ok(Some(_)) if self.interim < MAX_INTERIM => {
@@ -190,13 +193,17 @@ impl Transfer<'_> {
         nothing_came: bool,
         error: Option<io::Error>,
     ) -> Poll<Result<ResponseHead, Failure>> {
+        let could_not_write = self.write_error.is_some();
         let cause = match error.or(self.write_error.take()) {
             Some(error) => error.to_string(),
             None => "it closed the connection".to_string(),
         };
         let text = format!("{} gave no answer: {cause}", self.call.target);
         let fault = Fault::upstream(FaultKind::UpstreamConnect, text);
-        Poll::Ready(Err(Failure { fault, is_stale: nothing_came && self.interim == 0 }))
+        // An upstream that closes idle connections does so at once. One that closes later has read the request, and
+        // may have acted on it.
+        let at_once = could_not_write || self.started.elapsed() < STALE_WITHIN;
+        Poll::Ready(Err(Failure { fault, is_stale: nothing_came && self.interim == 0 && at_once }))
     }
 }
 

@@ -1,14 +1,14 @@
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 use tokio_rustls::client::TlsStream;
+
+use crate::IdleTimer;
 
 /// Most answers fit; a read that fills the buffer makes the next one larger.
 const FIRST_READ: usize = 4 << 10;
@@ -29,17 +29,27 @@ pub(crate) struct Connection {
     pub(crate) buffer: BytesMut,
     read_size: usize,
     timer: IdleTimer,
+    /// What is left of a request that the upstream answers before it has read it.
+    unsent: (Bytes, Bytes),
 }
 
 impl Connection {
     pub(crate) fn new(io: Io) -> Self {
-        Self { io, buffer: BytesMut::new(), read_size: FIRST_READ, timer: IdleTimer::new() }
+        Self {
+            io,
+            buffer: BytesMut::new(),
+            read_size: FIRST_READ,
+            timer: IdleTimer::new(),
+            unsent: Default::default(),
+        }
     }
 
     /// Whether the upstream left it alone while it was idle: neither closed it nor sent anything.
     pub(crate) fn is_quiet(&self) -> bool {
         let tcp = match &self.io {
             Io::Plain(tcp) => tcp,
+            // Plaintext that waits in the TLS layer would be taken for the next answer.
+            Io::Tls(stream) if !stream.get_ref().1.wants_read() => return false,
             Io::Tls(stream) => stream.get_ref().0,
         };
         // Costs a system call only if the socket has something to say.
@@ -48,10 +58,12 @@ impl Connection {
         self.buffer.is_empty() && tcp.poll_peek(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 
-    /// Gives memory back while it is idle.
+    /// Gives memory back while it is idle, but for a buffer of the usual size.
     pub(crate) fn rest(&mut self) {
-        self.buffer = BytesMut::new();
-        self.read_size = FIRST_READ;
+        if self.read_size > FIRST_READ {
+            self.buffer = BytesMut::new();
+            self.read_size = FIRST_READ;
+        }
     }
 
     /// From now on, `limit` may pass without progress.
@@ -71,18 +83,32 @@ impl Connection {
         let count = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut self.buffer))?;
         if count >= self.read_size {
             self.read_size = (self.read_size * 4).min(LARGEST_READ);
+        } else if count * 4 < self.read_size {
+            // After a burst an open stream should not hold a large buffer for small events.
+            self.read_size = (self.read_size / 4).max(FIRST_READ);
         }
         self.timer.progress();
         Poll::Ready(Ok(count))
     }
 
-    /// Writes on until both are out, head and body in as few system calls as the kernel allows.
-    pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        head: &mut Bytes,
-        body: &mut Bytes,
-    ) -> Poll<io::Result<()>> {
+    /// Takes a request to be written by [`Connection::poll_send`].
+    pub(crate) fn begin(&mut self, head: Bytes, body: Bytes) {
+        self.unsent = (head, body);
+    }
+
+    /// Whether the whole request has been written.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.unsent.0.is_empty() && self.unsent.1.is_empty()
+    }
+
+    /// Gives up writing.
+    pub(crate) fn abandon(&mut self) {
+        self.unsent = Default::default();
+    }
+
+    /// Writes on until the request is out, head and body in as few system calls as the kernel allows.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (head, body) = &mut self.unsent;
         while head.has_remaining() || body.has_remaining() {
             let parts = [IoSlice::new(head), IoSlice::new(body)];
             let skip = usize::from(head.is_empty());
@@ -96,49 +122,6 @@ impl Connection {
             body.advance(written - of_head);
         }
         Pin::new(&mut self.io).poll_flush(cx)
-    }
-}
-
-/// Fires when nothing has happened for a while. Progress only notes the time: the timer itself is moved when it fires,
-/// not at every event of a stream.
-#[derive(Debug)]
-struct IdleTimer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    limit: Duration,
-    last: Instant,
-}
-
-impl IdleTimer {
-    fn new() -> Self {
-        Self { sleep: None, limit: Duration::ZERO, last: Instant::now() }
-    }
-
-    fn arm(&mut self, limit: Duration) {
-        self.limit = limit;
-        self.last = Instant::now();
-        let deadline = (self.last + limit).into();
-        match &mut self.sleep {
-            // A timer that fires too early looks at `last` again; only one that would fire too late has to move.
-            Some(sleep) if sleep.deadline() <= deadline => {}
-            Some(sleep) => sleep.as_mut().reset(deadline),
-            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(deadline))),
-        }
-    }
-
-    fn progress(&mut self) {
-        self.last = Instant::now();
-    }
-
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            let deadline = self.last + self.limit;
-            if deadline <= Instant::now() {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline.into());
-        }
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use a6_core::{Fault, FaultKind};
 use a6_protocols::Scheme;
@@ -38,20 +39,28 @@ impl Resolver {
 }
 
 /// Opens a connection, TLS included. The caller bounds the time.
-pub(crate) async fn dial(target: &Target, resolver: &Resolver, roots: &Arc<TlsRoots>) -> Result<Io, Fault> {
+pub(crate) async fn dial(
+    target: &Target,
+    limit: Duration,
+    resolver: &Resolver,
+    roots: &Arc<TlsRoots>,
+) -> Result<Io, Fault> {
     let addresses =
         resolver.addresses(target).await.map_err(|error| dns_fault(target, &error.to_string()))?;
-    let tcp = connect(target, &addresses).await?;
+    let tcp = connect(target, &addresses, limit).await?;
     match target.scheme {
         Scheme::Http => Ok(Io::Plain(tcp)),
         Scheme::Https => handshake(target, tcp, roots).await,
     }
 }
 
-async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Fault> {
+/// Tries the addresses in order. One that does not answer must leave time for the others.
+async fn connect(target: &Target, addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, Fault> {
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = None;
     for address in addresses {
-        match TcpStream::connect(address).await {
+        let connecting = tokio::time::timeout(share, TcpStream::connect(address));
+        match connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(tcp) => {
                 // A small request must not wait for more to come; where it cannot be set, it only costs time.
                 let _ = tcp.set_nodelay(true);
@@ -62,6 +71,11 @@ async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream,
     }
     Err(match last {
         None => dns_fault(target, "the name has no address"),
+        Some((address, error)) if error.kind() == io::ErrorKind::TimedOut => {
+            let text =
+                format!("connecting to {target} ({address}) took longer than {} ms", share.as_millis());
+            Fault::upstream(FaultKind::UpstreamTimeout, text)
+        }
         Some((address, error)) => {
             let text = format!("could not connect to {target} ({address}): {error}");
             Fault::upstream(FaultKind::UpstreamConnect, text)

@@ -1,3 +1,5 @@
+use std::mem::MaybeUninit;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -40,14 +42,16 @@ pub enum Framing {
 /// # Errors
 /// The bytes are not a response head, or its framing is ambiguous.
 pub fn parse_head(buffer: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Http1Error> {
-    let mut slots = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut slots);
-    let length = match response.parse(buffer) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if buffer.len() >= MAX_HEAD => {
-            return Err(Http1Error("the response head is longer than 64 KiB"));
-        }
-        Ok(httparse::Status::Partial) => return Ok(None),
+    if buffer.is_empty() {
+        return Ok(None);
+    }
+    let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let length = match parser.parse_response_with_uninit_headers(&mut response, buffer, &mut slots) {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+        Ok(httparse::Status::Partial) if buffer.len() < MAX_HEAD => return Ok(None),
+        Ok(_) => return Err(Http1Error("the response head is longer than 64 KiB")),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Http1Error("the response has more than 128 headers"));
         }

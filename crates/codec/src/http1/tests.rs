@@ -49,6 +49,7 @@ fn ambiguous_or_broken_heads_are_refused() {
         assert!(head(text).is_err(), "{text:?}");
     }
     assert!(head(&format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(MAX_HEAD))).is_err());
+    assert!(head(&format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(MAX_HEAD))).is_err());
     assert!(head(&format!("HTTP/1.1 200 OK\r\n{}", "x: a\r\n".repeat(MAX_HEADERS + 1))).is_err());
     assert!(head("HTTP/1.1 200 OK\r\nx: a").unwrap().is_none());
 }

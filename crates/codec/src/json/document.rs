@@ -8,10 +8,10 @@ use super::{JsonError, Scanner};
 pub enum Root {
     /// An object; its members are known.
     Object,
-    /// An array, and whether it has no items.
+    /// An array.
     Array {
-        /// `[]`.
-        empty: bool,
+        /// How many items it has.
+        items: usize,
     },
     /// A string, number, boolean or null.
     Scalar,

@@ -83,15 +83,23 @@ fn deep_nesting_is_an_error_and_costs_no_stack() {
     let deep = vec![b'['; 5_000_000];
     assert_eq!(Document::scan(&deep).unwrap_err().what, "nested deeper than 1000 levels");
     let allowed = [vec![b'['; 1000], vec![b']'; 1000]].concat();
-    assert_eq!(Document::scan(&allowed).unwrap().root, Root::Array { empty: false });
+    assert_eq!(Document::scan(&allowed).unwrap().root, Root::Array { items: 1 });
+}
+
+#[test]
+fn more_members_than_anybody_needs_are_an_error() {
+    let object = |count: usize| format!("{{{}}}", vec!["\"\":0"; count].join(","));
+    assert_eq!(Document::scan(object(4096).as_bytes()).unwrap().members.len(), 4096);
+    assert_eq!(Document::scan(object(4097).as_bytes()).unwrap_err().what, "more than 4096 members");
 }
 
 #[test]
 fn the_root_is_told_apart() {
     let root = |text: &str| Document::scan(text.as_bytes()).unwrap().root;
     assert_eq!(root(" {} "), Root::Object);
-    assert_eq!(root("[]"), Root::Array { empty: true });
-    assert_eq!(root("[[]]"), Root::Array { empty: false });
+    assert_eq!(root("[]"), Root::Array { items: 0 });
+    assert_eq!(root("[[]]"), Root::Array { items: 1 });
+    assert_eq!(root("[1, {\"a\": [2, 3]}, []]"), Root::Array { items: 3 });
     assert_eq!(root("\"x\""), Root::Scalar);
     assert_eq!(root("null"), Root::Scalar);
 }

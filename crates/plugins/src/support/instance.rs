@@ -98,6 +98,11 @@ pub(crate) fn compile(
             (*protocol, Secret::new(head(&target, &endpoint.authority(), &headers)))
         })
         .collect();
+    let paths = provider
+        .paths
+        .iter()
+        .map(|(protocol, path)| (*protocol, Arc::from(endpoint.path.as_deref().unwrap_or(path))));
+    let paths = paths.collect();
     let target = Target {
         scheme: endpoint.scheme,
         host: endpoint.host.into_boxed_str(),
@@ -110,6 +115,7 @@ pub(crate) fn compile(
         address: target.to_string().into(),
         target: Arc::new(target),
         heads,
+        paths,
         head_names: headers.into_iter().map(|(name, _)| name).collect(),
         has_credentials: !conf.auth.header.is_empty() || !conf.auth.query.is_empty(),
         shaping: shaping(provider, conf.options, conf.overrides),

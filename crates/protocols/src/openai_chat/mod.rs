@@ -12,17 +12,57 @@ mod tests;
 use a6_codec::json::Document;
 use a6_core::Fault;
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::json;
 
-use crate::{Totals, Usage};
+use crate::Usage;
 
-pub(crate) use request::{Prepared, detects, prepare};
+pub(crate) use request::{Prepared, describe, detects, prepare};
 pub(crate) use stream::ChatStream;
 
 /// The usage that a plain answer tells.
 pub(crate) fn usage(document: &Document, text: &[u8]) -> Usage {
-    let raw = document.get(text, "usage").unwrap_or(b"null");
-    serde_json::from_slice::<Option<Totals>>(raw).ok().flatten().map(Usage::from).unwrap_or_default()
+    document.get(text, "usage").map(told_usage).unwrap_or_default()
+}
+
+/// Whether a plain answer calls a tool.
+pub(crate) fn has_tool_calls(document: &Document, text: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Choice {
+        message: Option<Message>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Message {
+        tool_calls: Option<Vec<serde::de::IgnoredAny>>,
+    }
+    // Most answers call none, and say so by not having the name at all.
+    if memmem::find(text, b"\"tool_calls\"").is_none() {
+        return false;
+    }
+    let choices =
+        document.get(text, "choices").and_then(|raw| serde_json::from_slice::<Vec<Choice>>(raw).ok());
+    let calls = |choice: Choice| choice.message?.tool_calls;
+    choices.into_iter().flatten().filter_map(calls).any(|calls| !calls.is_empty())
+}
+
+/// Reads a `usage` object. Providers differ in detail: a member that is not a whole number counts as not told.
+fn told_usage(raw: &[u8]) -> Usage {
+    let Ok(object) = Document::scan(raw) else { return Usage::default() };
+    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
+    let count = |name: &str| number(object.get(raw, name)?);
+    let detail = |group: &str, name: &str| {
+        let inner = object.get(raw, group)?;
+        number(Document::scan(inner).ok()?.get(inner, name)?)
+    };
+    let mut usage = Usage::default();
+    usage.merge(Usage {
+        prompt: count("prompt_tokens"),
+        completion: count("completion_tokens"),
+        total: count("total_tokens"),
+        cache_read: detail("prompt_tokens_details", "cached_tokens"),
+        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
+    });
+    usage
 }
 
 /// OpenAI's error object, which its SDKs turn into exceptions.

@@ -2,11 +2,22 @@ use std::borrow::Cow;
 
 use a6_codec::json::{Document, Edit, Root, splice};
 
-use crate::Shaping;
+use crate::{Description, Shaping};
 
 /// A body with `messages` that is an array or an object.
 pub(crate) fn detects(document: &Document, text: &[u8]) -> bool {
     document.get(text, "messages").is_some_and(|raw| matches!(raw.first(), Some(b'[' | b'{')))
+}
+
+/// The tools that a request offers and the user it names.
+pub(crate) fn describe(document: &Document, text: &[u8]) -> Description {
+    let tools = document.get(text, "tools").and_then(|raw| Document::scan(raw).ok());
+    let tool_count = match tools.map(|tools| tools.root) {
+        Some(Root::Array { items }) => u32::try_from(items).unwrap_or(u32::MAX),
+        _ => 0,
+    };
+    let end_user = document.get_str(text, "safety_identifier").or_else(|| document.get_str(text, "user"));
+    Description { tool_count, end_user: end_user.map(Cow::into_owned) }
 }
 
 /// What has to be changed in a request so that its answer can be accounted for.

@@ -1,9 +1,13 @@
-use a6_codec::sse::Event;
-use memchr::memmem;
-use serde::Deserialize;
+use std::sync::LazyLock;
 
+use a6_codec::sse::Event;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::told_usage;
+use crate::Usage;
 use crate::protocol::{End, Verdict};
-use crate::{Totals, Usage};
 
 /// A streamed chat completion, as far as it has come.
 ///
@@ -14,17 +18,18 @@ pub(crate) struct ChatStream {
     hide_usage: bool,
     done: bool,
     errored: bool,
+    calls_tools: bool,
     /// One per choice index seen, and whether it has finished.
     choices: Vec<(u64, bool)>,
     usage: Usage,
 }
 
 #[derive(Deserialize)]
-struct Chunk {
+struct Chunk<'a> {
     #[serde(default)]
     choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<Totals>,
+    #[serde(default, borrow)]
+    usage: Option<&'a RawValue>,
     #[serde(default)]
     error: Option<serde::de::IgnoredAny>,
 }
@@ -35,12 +40,27 @@ struct Choice {
     index: u64,
     #[serde(default)]
     finish_reason: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    delta: Option<Delta>,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    #[serde(default)]
+    tool_calls: Option<Vec<serde::de::IgnoredAny>>,
 }
 
 impl ChatStream {
     /// At the start of a stream.
     pub(crate) fn new(hide_usage: bool) -> Self {
-        Self { hide_usage, done: false, errored: false, choices: Vec::new(), usage: Usage::default() }
+        Self {
+            hide_usage,
+            done: false,
+            errored: false,
+            calls_tools: false,
+            choices: Vec::new(),
+            usage: Usage::default(),
+        }
     }
 
     /// The next event.
@@ -55,14 +75,16 @@ impl ChatStream {
             return Verdict::Pass;
         }
         // A chunk that is not JSON is passed on as it is: the client asked this provider, not us, to make sense.
-        let Ok(chunk) = serde_json::from_slice::<Chunk>(data) else { return Verdict::Pass };
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return Verdict::Pass };
         self.errored |= chunk.error.is_some();
         let choices = chunk.choices.unwrap_or_default();
         for choice in &choices {
             self.see(choice.index, choice.finish_reason.is_some());
+            let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref());
+            self.calls_tools |= calls.is_some_and(|calls| !calls.is_empty());
         }
         let Some(told) = chunk.usage else { return Verdict::Pass };
-        self.usage.merge(told.into());
+        self.usage.merge(told_usage(told.get().as_bytes()));
         if self.hide_usage && choices.is_empty() { Verdict::Hide } else { Verdict::Pass }
     }
 
@@ -79,6 +101,11 @@ impl ChatStream {
         }
     }
 
+    /// Whether a tool was called so far.
+    pub(crate) fn has_tool_calls(&self) -> bool {
+        self.calls_tools
+    }
+
     /// The usage so far.
     pub(crate) fn usage(&self) -> Usage {
         self.usage
@@ -92,25 +119,47 @@ impl ChatStream {
     }
 }
 
+/// Finds member names; built once, since a stream has one chunk per token.
+struct Names {
+    index: Finder<'static>,
+    finish_reason: Finder<'static>,
+    usage: Finder<'static>,
+    error: Finder<'static>,
+    tool_calls: Finder<'static>,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
+    index: Finder::new(b"\"index\":"),
+    finish_reason: Finder::new(b"\"finish_reason\""),
+    usage: Finder::new(b"\"usage\""),
+    error: Finder::new(b"\"error\""),
+    tool_calls: Finder::new(b"\"tool_calls\""),
+});
+
 /// Whether a chunk is the common kind: a piece of text for choice 0 that tells neither a finish nor usage nor an error.
 ///
-/// Told by looking for member names only, since a stream has one such chunk per token: a name in double quotes cannot
-/// stand inside a JSON string, where its quotes would be escaped. Any doubt means "no", and the chunk is parsed.
+/// Told by looking for member names only: a name in double quotes cannot stand inside a JSON string, where its quotes
+/// would be escaped. Any doubt means "no", and the chunk is parsed.
 fn is_plain_delta(data: &[u8]) -> bool {
-    let absent_or_null = |name: &[u8]| {
-        let mut places = memmem::find_iter(data, name);
+    let names = &*NAMES;
+    let absent_or_null = |name: &Finder<'_>| {
+        let mut places = name.find_iter(data);
         match places.next() {
             None => true,
             Some(at) => {
-                data[at + name.len()..].trim_ascii_start().starts_with(b":null") && places.next().is_none()
+                let behind = data[at + name.needle().len()..].trim_ascii_start();
+                behind.starts_with(b":null") && places.next().is_none()
             }
         }
     };
-    let mut indices = memmem::find_iter(data, b"\"index\":");
-    let only_choice_0 = indices.next().is_some_and(|at| data[at + 8..].trim_ascii_start().starts_with(b"0"))
+    let mut indices = names.index.find_iter(data);
+    let only_choice_0 = indices
+        .next()
+        .is_some_and(|at| data[at + names.index.needle().len()..].trim_ascii_start().starts_with(b"0"))
         && indices.next().is_none();
     only_choice_0
-        && absent_or_null(b"\"finish_reason\"")
-        && absent_or_null(b"\"usage\"")
-        && memmem::find(data, b"\"error\"").is_none()
+        && absent_or_null(&names.finish_reason)
+        && absent_or_null(&names.usage)
+        && absent_or_null(&names.tool_calls)
+        && names.error.find(data).is_none()
 }

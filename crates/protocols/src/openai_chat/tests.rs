@@ -61,6 +61,9 @@ fn plain_answers_tell_their_usage() {
     let told = usage(&Document::scan(text).unwrap(), text);
     assert_eq!((told.prompt, told.completion, told.total), (Some(9), Some(4), Some(13)));
     assert_eq!((told.cache_read, told.reasoning), (Some(8), Some(2)));
+    let odd = br#"{"usage":{"prompt_tokens":12.5,"completion_tokens":4,"prompt_tokens_details":[]}}"#;
+    let told = usage(&Document::scan(odd).unwrap(), odd);
+    assert_eq!((told.prompt, told.completion), (None, Some(4)));
     let silent = br#"{"usage":null}"#;
     assert!(!usage(&Document::scan(silent).unwrap(), silent).is_known());
 }

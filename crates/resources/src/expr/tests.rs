@@ -88,6 +88,11 @@ fn malformed_expressions_are_named() {
         (json!([["arg_a", "?", "==", "1"]]), "bad 'not' expression"),
         (json!(["OR", ["arg_a", "==", "1"]]), "rule too short"),
         (json!([["arg_a", "ipmatch", ["x"]]]), "invalid ip address"),
+        (json!([["post_arg.a['\\u", "has", 1]]), "invalid expression \"$.a['\\u\": a string does not end"),
+        (
+            json!([["post_arg.a[?((((((((1", "has", 1]]),
+            "invalid expression \"$.a[?((((((((1\": nested deeper than 8 levels",
+        ),
     ];
     for (vars, expected) in cases {
         assert_eq!(Expr::parse(&vars).err().as_deref(), Some(expected), "{vars}");

@@ -1,5 +1,8 @@
 use serde_json_path::JsonPath;
 
+/// How deep brackets and parentheses of a path may stand in each other.
+const MAX_NESTING: usize = 8;
+
 /// A variable of a request, its name taken apart when the expression is compiled.
 #[derive(Clone, Debug)]
 pub enum Variable {
@@ -60,8 +63,35 @@ impl BodyPath {
         if !is_query {
             return Ok(Self::Members(path.split('.').map(str::to_string).collect()));
         }
+        let malformed = |why: &dyn std::fmt::Display| format!("invalid expression \"$.{path}\": {why}");
+        check_shape(path).map_err(|why| malformed(&why))?;
         JsonPath::parse(&format!("$.{path}"))
             .map(|query| Self::Query(Box::new(query)))
-            .map_err(|error| format!("invalid expression \"$.{path}\": {error}"))
+            .map_err(|error| malformed(&error))
     }
+}
+
+/// Refuses what the parser of paths cannot bear: it panics where the text ends inside an escape, recurses without a
+/// limit, and needs twice the time for each filter inside a filter.
+fn check_shape(path: &str) -> Result<(), &'static str> {
+    let mut nesting = 0usize;
+    let mut quote = None;
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(_), '\\') => {
+                chars.next();
+            }
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '[' | '(') => nesting += 1,
+            (None, ']' | ')') => nesting = nesting.saturating_sub(1),
+            (None, _) => {}
+        }
+        if nesting > MAX_NESTING {
+            return Err("nested deeper than 8 levels");
+        }
+    }
+    if quote.is_some() { Err("a string does not end") } else { Ok(()) }
 }

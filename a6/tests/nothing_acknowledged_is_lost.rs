@@ -201,10 +201,10 @@ fn proven(log: &str) -> Result<usize, String> {
         let name = begin.split('(').next().unwrap_or_default();
         match name {
             // The server looks at the first 24 bytes alone, to tell HTTP/2 from HTTP/1.1.
-            "read" | "readv" | "recvfrom" | "recvmsg" if call.contains(" /apisix/admin/ups") => {
-                if open.replace(Progress::Read).is_some() {
-                    return Err(format!("read before the last one was answered: {line}"));
-                }
+            "read" | "readv" | "recvfrom" | "recvmsg"
+                if call.contains(" /apisix/admin/ups") && open.replace(Progress::Read).is_some() =>
+            {
+                return Err(format!("read before the last one was answered: {line}"));
             }
             "pwrite64" if !resumed && is_log(begin) => {
                 open = open.map(|_| Progress::Written);

@@ -4,7 +4,7 @@
 //! cases and prints all that differs, `REPLAY_SHOW=1` does so for all cases (with `--no-capture`, or where a test fails).
 //! Decided differences are normalised in `replay/compare.rs` where they hold for every case, and stand in
 //! `replay/deviations.json` with a reason where they are one case's.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "replay/mod.rs"]
 mod parts;

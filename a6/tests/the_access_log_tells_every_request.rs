@@ -94,7 +94,8 @@ fn the_default_line_agrees_with_the_record_and_with_the_provider() {
     assert!(is_hex_id(id), "{line}");
     assert_eq!(record["request_id"], id);
     let address = mock.url().replace("http://", "");
-    let url = format!("{}{}", mock.url(), exchange.target);
+    // `$upstream_host` has no port.
+    let url = format!("http://{}{}", mock.addr.ip(), exchange.target);
     let (status, length) = (exchange.status.to_string(), answer.body.len().to_string());
     let expected = [
         "127.0.0.1",

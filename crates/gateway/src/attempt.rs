@@ -122,19 +122,21 @@ async fn build<P: Plugin>(
     let shaped = instance.shaping.apply(plan.protocol, document, &text);
     let described = plan.protocol.describe(document, &text);
     let body = match shaped.body {
-        None => text,
-        Some(edited) => {
-            settlement.body.hold(edited.len() as u64)?;
-            Bytes::from(edited)
+        None => vec![text],
+        Some(parts) => {
+            // At most; long stretches are shared with the original.
+            settlement.body.hold(parts.iter().map(|part| part.len() as u64).sum())?;
+            parts
         }
     };
+    let length: usize = body.iter().map(Bytes::len).sum();
     settlement.record.tool_count = described.tool_count;
     settlement.record.end_user = described.end_user.map(String::into_boxed_str);
     settlement.record.model = shaped.model.map(String::into_boxed_str);
     let mut bytes = Vec::with_capacity(head.expose().len() + 1024);
     bytes.extend_from_slice(head.expose());
     write_client_headers(&mut bytes, &settlement.request, instance);
-    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(format!("content-length: {length}\r\n\r\n").as_bytes());
     let call = Call {
         target: instance.target.clone(),
         keepalive: instance.keepalive,

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
-use a6_codec::json::{Document, Edit, merge, splice, text_of};
+use a6_codec::json::{Document, Edit, merge, splice, splice_shared, text_of};
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{MaxTokens, Protocol};
@@ -24,7 +25,7 @@ pub struct Shaping {
 #[derive(Debug)]
 pub struct Shaped {
     /// The new body; none where the client's own bytes go out as they came.
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Vec<Bytes>>,
     /// Whether a usage event will come that the client did not ask for.
     pub hides_usage: bool,
     /// The model that is asked.
@@ -39,7 +40,7 @@ impl Shaping {
 
     /// Edits a body in the order that later steps win: the protocol's own needs, `options`, `override.llm_options`,
     /// `override.request_body`, and last the model taken out.
-    pub fn apply(&self, protocol: Protocol, document: &Document, text: &[u8]) -> Shaped {
+    pub fn apply(&self, protocol: Protocol, document: &Document, text: &Bytes) -> Shaped {
         let prepared = protocol.prepare(document, text, self);
         let model = match self.option("model") {
             Some(raw) => text_of(raw).map(Cow::into_owned),
@@ -55,14 +56,26 @@ impl Shaping {
         if patch.is_none() && self.drops_model && document.get(text, "model").is_some() {
             edits.push(Edit::Remove("model"));
         }
-        let mut body = (!edits.is_empty()).then(|| splice(text, document, &edits));
-        if let Some(patch) = patch {
-            body = merge(body.as_deref().unwrap_or(text), patch, self.force).or(body);
-            if self.drops_model {
-                body = without_model(body.as_deref().unwrap_or(text)).or(body);
-            }
-        }
+        let body = match patch {
+            None => (!edits.is_empty()).then(|| splice_shared(text, document, &edits)),
+            Some(patch) => self.patched(document, text, &edits, patch).map(|body| vec![body.into()]),
+        };
         Shaped { body, hides_usage: prepared.hides_usage, model }
+    }
+
+    fn patched(
+        &self,
+        document: &Document,
+        text: &[u8],
+        edits: &[Edit<'_>],
+        patch: &Value,
+    ) -> Option<Vec<u8>> {
+        let mut body = (!edits.is_empty()).then(|| splice(text, document, edits));
+        body = merge(body.as_deref().unwrap_or(text), patch, self.force).or(body);
+        if self.drops_model {
+            body = without_model(body.as_deref().unwrap_or(text)).or(body);
+        }
+        body
     }
 
     fn limit_tokens<'a>(&self, edits: &mut Vec<Edit<'a>>) {
@@ -91,9 +104,10 @@ mod tests {
     use serde_json::json;
 
     fn shaped(shaping: &Shaping, body: &str) -> (String, Option<String>) {
-        let shaped =
-            shaping.apply(Protocol::OpenaiChat, &Document::scan(body.as_bytes()).unwrap(), body.as_bytes());
-        let text = shaped.body.map_or_else(|| "verbatim".into(), |body| String::from_utf8(body).unwrap());
+        let body = Bytes::from(body.to_string());
+        let shaped = shaping.apply(Protocol::OpenaiChat, &Document::scan(&body).unwrap(), &body);
+        let text =
+            shaped.body.map_or_else(|| "verbatim".into(), |parts| String::from_utf8(parts.concat()).unwrap());
         (text, shaped.model)
     }
 

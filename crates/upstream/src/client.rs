@@ -43,8 +43,8 @@ pub struct Call {
     pub method: Method,
     /// The request's head as bytes. It holds the provider's key.
     pub head: Secret<Bytes>,
-    /// Its body.
-    pub body: Bytes,
+    /// Its body, in parts.
+    pub body: Vec<Bytes>,
 }
 
 /// An answer whose head has come.
@@ -125,7 +125,7 @@ impl Upstream {
 /// Both go on at the same time: an upstream that refuses a large body answers before it has read it.
 async fn exchange(mut connection: Connection, call: &Call) -> Result<(Connection, ResponseHead), Failure> {
     connection.arm(call.timeout);
-    connection.begin(call.head.expose().clone(), call.body.clone());
+    connection.begin(call.head.expose().clone(), &call.body);
     let mut transfer = Transfer { call, write_error: None, interim: 0, started: Instant::now() };
     let head = poll_fn(|cx| transfer.poll(&mut connection, cx)).await?;
     Ok((connection, head))

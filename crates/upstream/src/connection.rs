@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -13,6 +14,8 @@ use crate::IdleTimer;
 /// Most answers fit; a read that fills the buffer makes the next one larger.
 const FIRST_READ: usize = 4 << 10;
 const LARGEST_READ: usize = 64 << 10;
+/// Parts of a request that go out in one system call.
+const MAX_PARTS: usize = 8;
 
 /// A socket, with or without TLS.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(crate) struct Connection {
     read_size: usize,
     timer: IdleTimer,
     /// What is left of a request that the upstream answers before it has read it.
-    unsent: (Bytes, Bytes),
+    unsent: VecDeque<Bytes>,
 }
 
 impl Connection {
@@ -92,36 +95,49 @@ impl Connection {
     }
 
     /// Takes a request to be written by [`Connection::poll_send`].
-    pub(crate) fn begin(&mut self, head: Bytes, body: Bytes) {
-        self.unsent = (head, body);
+    pub(crate) fn begin(&mut self, head: Bytes, body: &[Bytes]) {
+        self.unsent.clear();
+        self.unsent.push_back(head);
+        self.unsent.extend(body.iter().filter(|part| !part.is_empty()).cloned());
     }
 
     /// Whether the whole request has been written.
     pub(crate) fn is_sent(&self) -> bool {
-        self.unsent.0.is_empty() && self.unsent.1.is_empty()
+        self.unsent.is_empty()
     }
 
     /// Gives up writing.
     pub(crate) fn abandon(&mut self) {
-        self.unsent = Default::default();
+        self.unsent.clear();
     }
 
-    /// Writes on until the request is out, head and body in as few system calls as the kernel allows.
+    /// Writes on until the request is out, all parts in as few system calls as the kernel allows.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (head, body) = &mut self.unsent;
-        while head.has_remaining() || body.has_remaining() {
-            let parts = [IoSlice::new(head), IoSlice::new(body)];
-            let skip = usize::from(head.is_empty());
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &parts[skip..]))?;
+        while !self.unsent.is_empty() {
+            let mut parts = [IoSlice::new(&[]); MAX_PARTS];
+            let count = self.unsent.len().min(MAX_PARTS);
+            for (slot, part) in parts.iter_mut().zip(&self.unsent) {
+                *slot = IoSlice::new(part);
+            }
+            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &parts[..count]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.timer.progress();
-            let of_head = written.min(head.len());
-            head.advance(of_head);
-            body.advance(written - of_head);
+            self.forget(written);
         }
         Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn forget(&mut self, mut written: usize) {
+        while let Some(first) = self.unsent.front_mut() {
+            if first.len() > written {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.unsent.pop_front();
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Root {
 pub struct Member {
     /// The key with its quotes.
     pub key: Range<usize>,
+    /// Whether the key is written with escapes.
+    pub escaped: bool,
     /// The value without surrounding white space.
     pub value: Range<usize>,
 }
@@ -72,10 +74,10 @@ impl Member {
     /// Whether the key is that one, however it is escaped.
     pub fn is(&self, text: &[u8], key: &str) -> bool {
         let Some(raw) = text.get(self.key.clone()) else { return false };
-        if raw.len() >= 2 && &raw[1..raw.len() - 1] == key.as_bytes() {
-            return !raw.contains(&b'\\');
+        if self.escaped {
+            return text_of(raw).is_some_and(|decoded| decoded == key);
         }
-        raw.contains(&b'\\') && text_of(raw).is_some_and(|decoded| decoded == key)
+        raw.len() == key.len() + 2 && &raw[1..raw.len() - 1] == key.as_bytes()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - `scan.rs`: [`Scanner`], iterative (nesting costs no stack) and resumable (a large body is scanned in slices).
 //! - `document.rs`: [`Document`], the top-level members as spans.
-//! - `splice.rs`: [`splice`] and [`merge`], edits that leave every other byte alone.
+//! - `splice.rs`: [`splice`], [`splice_shared`] and [`merge`], edits that leave every other byte alone.
 
 mod document;
 mod scan;
@@ -12,4 +12,4 @@ mod tests;
 
 pub use document::{Document, Member, Root, text_of};
 pub use scan::{JsonError, Scanner};
-pub use splice::{Edit, merge, splice};
+pub use splice::{Edit, merge, splice, splice_shared};

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Document, Root};
@@ -16,6 +17,92 @@ pub enum Edit<'a> {
 
 /// Applies edits to an object; every byte that no edit concerns stays as it came. Edits of one key: the last wins.
 pub fn splice(text: &[u8], document: &Document, edits: &[Edit<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 256);
+    apply(text, document, edits, &mut out);
+    out
+}
+
+/// The same, where long stretches of the text are shared and not copied.
+pub fn splice_shared(text: &Bytes, document: &Document, edits: &[Edit<'_>]) -> Vec<Bytes> {
+    let mut parts = Parts { text, parts: Vec::new(), fresh: Vec::new() };
+    apply(text, document, edits, &mut parts);
+    parts.finish()
+}
+
+/// Where an edited document goes.
+trait Sink {
+    /// Bytes that were not in the text.
+    fn add(&mut self, bytes: &[u8]);
+    /// A stretch of the text as it stands.
+    fn keep(&mut self, text: &[u8], range: Range<usize>);
+    /// Takes a comma back, and white space behind it, if that is what was written last.
+    fn drop_comma(&mut self);
+}
+
+impl Sink for Vec<u8> {
+    fn add(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn keep(&mut self, text: &[u8], range: Range<usize>) {
+        self.extend_from_slice(&text[range]);
+    }
+
+    fn drop_comma(&mut self) {
+        let content = self.trim_ascii_end().len();
+        if self[..content].ends_with(b",") {
+            self.truncate(content - 1);
+        }
+    }
+}
+
+/// Shorter stretches are cheaper to copy than to write apart.
+const WORTH_SHARING: usize = 8 << 10;
+
+struct Parts<'a> {
+    text: &'a Bytes,
+    parts: Vec<Bytes>,
+    fresh: Vec<u8>,
+}
+
+impl Parts<'_> {
+    fn flush(&mut self) {
+        if !self.fresh.is_empty() {
+            self.parts.push(std::mem::take(&mut self.fresh).into());
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.flush();
+        self.parts
+    }
+}
+
+impl Sink for Parts<'_> {
+    fn add(&mut self, bytes: &[u8]) {
+        self.fresh.extend_from_slice(bytes);
+    }
+
+    fn keep(&mut self, text: &[u8], range: Range<usize>) {
+        if range.len() < WORTH_SHARING {
+            self.fresh.extend_from_slice(&text[range]);
+        } else {
+            self.flush();
+            self.parts.push(self.text.slice(range));
+        }
+    }
+
+    fn drop_comma(&mut self) {
+        if self.fresh.is_empty()
+            && let Some(last) = self.parts.pop()
+        {
+            self.fresh = last.into();
+        }
+        self.fresh.drop_comma();
+    }
+}
+
+fn apply(text: &[u8], document: &Document, edits: &[Edit<'_>], out: &mut impl Sink) {
     let mut cuts: Vec<(Range<usize>, &[u8])> = Vec::new();
     let mut appended: Vec<(&str, &[u8])> = Vec::new();
     let mut kept = document.members.len();
@@ -41,7 +128,7 @@ pub fn splice(text: &[u8], document: &Document, edits: &[Edit<'_>]) -> Vec<u8> {
         }
     }
     cuts.sort_by_key(|(range, _)| range.start);
-    write(text, document, &cuts, &appended, kept)
+    write(text, document, &cuts, &appended, kept, out);
 }
 
 impl Edit<'_> {
@@ -71,44 +158,33 @@ fn write(
     cuts: &[(Range<usize>, &[u8])],
     appended: &[(&str, &[u8])],
     kept: usize,
-) -> Vec<u8> {
-    let grown: usize = cuts.iter().map(|(_, value)| value.len()).sum::<usize>()
-        + appended.iter().map(|(key, value)| key.len() + value.len() + 8).sum::<usize>();
-    let mut out = Vec::with_capacity(text.len() + grown);
+    out: &mut impl Sink,
+) {
     let end = document.span.end.saturating_sub(1);
     let mut at = 0;
     for (range, value) in cuts {
-        out.extend_from_slice(&text[at..range.start]);
-        out.extend_from_slice(value);
+        out.keep(text, at..range.start);
+        out.add(value);
         at = range.end;
     }
     let last_went = document.members.last().is_some_and(|last| {
         cuts.last().is_some_and(|(range, value)| value.is_empty() && range.start == last.key.start)
     });
     if last_went {
-        let content = out.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |index| index + 1);
-        if out[..content].ends_with(b",") {
-            out.truncate(content - 1);
-        }
+        out.drop_comma();
     }
     let tail_start = at.max(document.members.last().map_or(end, |last| last.value.end));
-    out.extend_from_slice(&text[at..tail_start]);
+    out.keep(text, at..tail_start);
     for (index, (key, value)) in appended.iter().enumerate() {
         if kept > 0 || index > 0 {
-            out.push(b',');
+            out.add(b",");
         }
-        write_key(&mut out, key);
-        out.extend_from_slice(value);
+        // A string is always serialisable.
+        out.add(Value::String((*key).to_string()).to_string().as_bytes());
+        out.add(b":");
+        out.add(value);
     }
-    out.extend_from_slice(&text[tail_start..]);
-    out
-}
-
-fn write_key(out: &mut Vec<u8>, key: &str) {
-    // Writing into a Vec cannot fail, and a str is always serialisable.
-    let quoted = Value::String(key.to_string()).to_string();
-    out.extend_from_slice(quoted.as_bytes());
-    out.push(b':');
+    out.keep(text, tail_start..text.len());
 }
 
 /// Merges a patch into a JSON value, deep and in place: objects member by member; any other value is set where the

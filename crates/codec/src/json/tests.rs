@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -5,6 +6,8 @@ use super::*;
 
 fn edited(text: &str, edits: &[Edit<'_>]) -> String {
     let document = Document::scan(text.as_bytes()).unwrap();
+    let shared = splice_shared(&text.to_string().into(), &document, edits).concat();
+    assert_eq!(shared, splice(text.as_bytes(), &document, edits));
     String::from_utf8(splice(text.as_bytes(), &document, edits)).unwrap()
 }
 
@@ -34,6 +37,20 @@ fn edits_leave_every_other_byte_alone() {
     ];
     for (text, edits, expected) in cases {
         assert_eq!(&edited(text, edits), expected, "{text} {edits:?}");
+    }
+}
+
+#[test]
+fn long_stretches_are_shared_and_the_text_is_the_same() {
+    let long = "x".repeat(20_000);
+    let text = Bytes::from(format!(r#"{{"model":"a","messages":"{long}","last":1}}"#));
+    let document = Document::scan(&text).unwrap();
+    let cases: [&[Edit<'_>]; 3] = [&[set("model", "\"b\"")], &[Edit::Remove("last")], &[set("new", "1")]];
+    for edits in cases {
+        let parts = splice_shared(&text, &document, edits);
+        assert_eq!(parts.concat(), splice(&text, &document, edits), "{edits:?}");
+        let is_shared = |part: &Bytes| text.as_ptr_range().contains(&part.as_ptr());
+        assert!(matches!(edits, [Edit::Remove(_)]) || parts.iter().any(is_shared), "{edits:?}");
     }
 }
 

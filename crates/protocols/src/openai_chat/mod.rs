@@ -9,10 +9,12 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::LazyLock;
+
 use a6_codec::json::Document;
 use a6_core::Fault;
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::Usage;
@@ -36,7 +38,8 @@ pub(crate) fn has_tool_calls(document: &Document, text: &[u8]) -> bool {
         tool_calls: Option<Vec<serde::de::IgnoredAny>>,
     }
     // Most answers call none, and say so by not having the name at all.
-    if memmem::find(text, b"\"tool_calls\"").is_none() {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"tool_calls\""));
+    if NAME.find(text).is_none() {
         return false;
     }
     let choices =

@@ -61,3 +61,18 @@ fn mock(args: a6_mock::Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(a6_mock::run(args))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_commands_or_flags_are_in_each_others_way() {
+        Arguments::command().debug_assert();
+        for line in ["serve", "quickstart", "mock --require-key k", "route list", "version --api-key k"] {
+            let arguments = std::iter::once("a6").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(arguments).is_ok(), "{line}");
+        }
+    }
+}

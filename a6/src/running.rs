@@ -286,6 +286,8 @@ fn data_config<P>(
         keepalive_timeout: data.keepalive_timeout,
         send_timeout: at_least_1_ms(data.send_timeout),
         access_log,
+        show_upstream_status: data.show_upstream_status,
+        delete_uri_tail_slash: data.delete_uri_tail_slash,
         server: HeaderValue::from_str(&server)?,
         requests,
         clock,

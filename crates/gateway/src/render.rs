@@ -62,7 +62,8 @@ pub(crate) async fn let_client_read<P: Plugin>(settlement: &mut Settlement<P>) {
 fn tell(fault: &Fault, protocol: Option<Protocol>) -> Reply {
     let (content_type, body) = match (fault.wording, protocol) {
         (Wording::Text, _) => (TEXT, Bytes::from(fault.text.as_bytes().to_vec())),
-        (Wording::Message, _) => (JSON, line(&json!({"message": fault.text}))),
+        // APISIX labels it as text.
+        (Wording::Message, _) => (TEXT, line(&json!({"message": fault.text}))),
         (Wording::Protocol, Some(protocol)) => (JSON, protocol.error_body(fault)),
         (Wording::ErrorMsg, _) | (Wording::Protocol, None) => (JSON, line(&json!({"error_msg": fault.text}))),
     };

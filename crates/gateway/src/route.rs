@@ -40,9 +40,13 @@ fn look_up<P: Plugin>(settlement: &Settlement<P>, has_body: bool) -> Option<(Arc
     let exchange: &Exchange = settlement;
     let snapshot: &Snapshot<P> = &settlement.worker.config.snapshot.load();
     let request = &exchange.request;
-    snapshot
-        .router
-        .find(request.host(), request.path(), |route| route.fits(request, &exchange.body, has_body))
+    let path = match request.path() {
+        path if settlement.worker.config.delete_uri_tail_slash && path.len() > 1 => {
+            path.strip_suffix('/').unwrap_or(path)
+        }
+        path => path,
+    };
+    snapshot.router.find(request.host(), path, |route| route.fits(request, &exchange.body, has_body))
 }
 
 /// A body that is too large to be looked into counts as one without members.

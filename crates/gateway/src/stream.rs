@@ -134,7 +134,7 @@ fn finish_head<P: Plugin>(
     upstream: StatusCode,
 ) {
     parts.headers.insert(SERVER, settlement.worker.config.server.clone());
-    if upstream.is_server_error() {
+    if upstream.is_server_error() || settlement.worker.config.show_upstream_status {
         let statuses: Vec<_> =
             settlement.record.attempts.iter().filter_map(|attempt| attempt.status).collect();
         let text = statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
@@ -324,7 +324,7 @@ impl<P: Plugin> AnswerStream<P> {
                 (outcome, tail)
             }
             Reader::Plain(reader) => {
-                let told = reader.finish().unwrap_or_default();
+                let told = reader.finish(!framed).unwrap_or_default();
                 self.settlement.record.usage = told.usage;
                 self.settlement.record.has_tool_calls = told.has_tool_calls;
                 // An end by connection close may be a cut. Only a text that ends by itself is whole then; a

@@ -38,6 +38,10 @@ pub struct Config<P> {
     pub send_timeout: Duration,
     /// Where a line per request goes.
     pub access_log: Option<Arc<AccessLog>>,
+    /// `X-APISIX-Upstream-Status` is told always, not only for a 5xx.
+    pub show_upstream_status: bool,
+    /// A trailing `/` of a path is not there for routing.
+    pub delete_uri_tail_slash: bool,
     /// The `Server` header of every answer.
     pub server: HeaderValue,
     /// The last requests.

@@ -21,7 +21,7 @@ pub struct Args {
     pub host: String,
     /// Answer 401 unless the request carries this key (`Authorization: Bearer KEY`, `x-api-key` or `api-key`).
     #[arg(long, value_name = "KEY")]
-    pub api_key: Option<Key>,
+    pub require_key: Option<Key>,
     /// Answer from the recorded exchanges (go-vcr YAML) in this folder, and from nothing else.
     #[arg(long, value_name = "FOLDER")]
     pub replay: Option<PathBuf>,
@@ -53,7 +53,7 @@ impl From<Args> for Options {
         Self {
             host: args.host,
             port: args.port,
-            api_key: args.api_key.map(|key| key.0),
+            api_key: args.require_key.map(|key| key.0),
             knobs: args.knobs,
             replay: args.replay,
             ..Self::default()

@@ -203,6 +203,10 @@ mod tests {
                 "auth.header.a: the value has a character that no header may have",
             ),
             (
+                json!({"provider": "openai", "auth": {}, "options": {"stop": ["$secret://vault/1/a/b"]}}),
+                "options.stop[0]: secret references are not supported yet; write the value itself",
+            ),
+            (
                 json!({"provider": "openai", "auth": {"query": {"k": "$ENV://KEY"}}}),
                 "auth.query.k: secret references are not supported yet; write the value itself",
             ),

@@ -47,6 +47,7 @@ impl Catalogue for Builtins {
             ConfKind::Metadata => spec.metadata_schema.as_ref(),
         };
         schema.ok_or_else(|| format!("plugin {name} has no configuration here"))?.check(conf)?;
+        support::references::refuse("", conf)?;
         match kind {
             ConfKind::Route => self.compile(name, conf, None).map(|_| ()),
             ConfKind::Consumer | ConfKind::Metadata => Ok(()),

@@ -202,22 +202,25 @@ impl PlainReader {
         };
     }
 
-    /// At the end of the body: what it tells. `None` where it was too long to be kept.
-    pub fn finish(&self) -> Option<Told> {
+    /// At the end of the body: what it tells. `None` where it was too long to be kept. Whether it is whole is looked at
+    /// only if `ends_with_connection`: otherwise the transport has told.
+    pub fn finish(&self, ends_with_connection: bool) -> Option<Told> {
         let text: &[u8] = match &self.kept {
             Kept::One(text) => text,
             Kept::Joined(text) => text,
             Kept::TooLong => return None,
         };
-        Some(match Document::scan(text) {
-            Ok(document) => match self.protocol {
-                Protocol::OpenaiChat => Told {
-                    usage: openai_chat::usage(&document, text),
-                    has_tool_calls: openai_chat::has_tool_calls(&document, text),
-                    is_whole: true,
-                },
+        let Protocol::OpenaiChat = self.protocol;
+        if !ends_with_connection && let Some(usage) = openai_chat::only_usage(text) {
+            return Some(Told { usage, has_tool_calls: openai_chat::has_tool_calls(text), is_whole: true });
+        }
+        Some(Document::scan(text).map_or_else(
+            |_| Told::default(),
+            |document| Told {
+                usage: openai_chat::usage(&document, text),
+                has_tool_calls: openai_chat::has_tool_calls(text),
+                is_whole: true,
             },
-            Err(_) => Told::default(),
-        })
+        ))
     }
 }

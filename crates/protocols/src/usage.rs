@@ -1,3 +1,100 @@
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// The `usage` object of OpenAI's protocols. Providers differ in detail: what is not as expected counts as not told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct OpenaiUsage {
+    prompt_tokens: Count,
+    completion_tokens: Count,
+    total_tokens: Count,
+    prompt_tokens_details: Details,
+    completion_tokens_details: Details,
+}
+
+#[derive(Debug, Default)]
+struct Details {
+    cached: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+/// A whole number, or anything else.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count(Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|found| Self(found.number))
+    }
+}
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|found| found.details)
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    number: Option<u64>,
+    details: Details,
+}
+
+struct Lenient;
+
+impl<'de> Visitor<'de> for Lenient {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Found, E> {
+        Ok(Found { number: Some(number), ..Found::default() })
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
+        Ok(Found::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
+        Ok(Found::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
+        Ok(Found::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Found, E> {
+        Ok(Found::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Found, E> {
+        Ok(Found::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Found, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Found::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
+        let mut found = Found::default();
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "cached_tokens" => found.details.cached = members.next_value::<Count>()?.0,
+                "reasoning_tokens" => found.details.reasoning = members.next_value::<Count>()?.0,
+                _ => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// The tokens that an answer cost, as the provider counted them. A count that was never told is `None`: unknown is not
 /// zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +131,20 @@ impl Usage {
     /// Whether the provider told anything.
     pub fn is_known(&self) -> bool {
         self.prompt.is_some() || self.completion.is_some() || self.total.is_some()
+    }
+}
+
+impl From<OpenaiUsage> for Usage {
+    fn from(told: OpenaiUsage) -> Self {
+        let mut usage = Self::default();
+        usage.merge(Self {
+            prompt: told.prompt_tokens.0,
+            completion: told.completion_tokens.0,
+            total: told.total_tokens.0,
+            cache_read: told.prompt_tokens_details.cached,
+            reasoning: told.completion_tokens_details.reasoning,
+        });
+        usage
     }
 }
 

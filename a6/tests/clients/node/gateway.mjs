@@ -91,7 +91,7 @@ export async function startGateway() {
 async function startBoth(folder, processes) {
   const [data, admin, control, provider] = await freePorts(4);
   const providerUrl = `http://127.0.0.1:${provider}`;
-  const mock = ["mock", "--host", "127.0.0.1", "--port", `${provider}`, "--api-key", PROVIDER_KEY];
+  const mock = ["mock", "--host", "127.0.0.1", "--port", `${provider}`, "--require-key", PROVIDER_KEY];
   await start(folder, "mock", mock, provider, processes);
 
   const config = join(folder, "config.yaml"); // JSON is YAML too

@@ -104,7 +104,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{data}/v1"
         self.provider_url = f"http://127.0.0.1:{provider}"
 
-        mock = ["mock", "--host", "127.0.0.1", "--port", str(provider), "--api-key", PROVIDER_KEY]
+        mock = ["mock", "--host", "127.0.0.1", "--port", str(provider), "--require-key", PROVIDER_KEY]
         self.run(folder, "mock", mock, provider)
 
         config = folder / "config.yaml"  # JSON is YAML too

@@ -87,7 +87,6 @@ pub(crate) fn compile(
     let provider = Provider::named(&conf.provider)
         .ok_or_else(|| format!("ai provider: {} is not supported.", conf.provider))?;
     let endpoint = endpoint(provider, conf.overrides.endpoint.as_deref())?;
-    refuse_references(&conf.auth)?;
     let headers = headers(&conf.auth)?;
     let query = query(&conf.auth.query, endpoint.query.as_deref());
     let heads = provider
@@ -144,21 +143,6 @@ fn endpoint(provider: &Provider, configured: Option<&str>) -> Result<Endpoint, S
             provider.name
         )),
     }
-}
-
-/// A reference that nobody resolves must never be sent as if it were the key.
-fn refuse_references(auth: &Auth) -> Result<(), String> {
-    for (part, values) in [("header", &auth.header), ("query", &auth.query)] {
-        for (name, value) in values {
-            let lower = value.to_ascii_lowercase();
-            if lower.starts_with("$secret://") || lower.starts_with("$env://") {
-                return Err(format!(
-                    "auth.{part}.{name}: secret references are not supported yet; write the value itself"
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The headers of `auth`, but for those that the gateway itself writes.

@@ -18,6 +18,7 @@ use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::Usage;
+use crate::usage::OpenaiUsage;
 
 pub(crate) use request::{Prepared, describe, detects, prepare};
 pub(crate) use stream::ChatStream;
@@ -28,7 +29,7 @@ pub(crate) fn usage(document: &Document, text: &[u8]) -> Usage {
 }
 
 /// Whether a plain answer calls a tool.
-pub(crate) fn has_tool_calls(document: &Document, text: &[u8]) -> bool {
+pub(crate) fn has_tool_calls(text: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Choice {
         message: Option<Message>,
@@ -42,30 +43,29 @@ pub(crate) fn has_tool_calls(document: &Document, text: &[u8]) -> bool {
     if NAME.find(text).is_none() {
         return false;
     }
+    let Ok(document) = Document::scan(text) else { return false };
     let choices =
         document.get(text, "choices").and_then(|raw| serde_json::from_slice::<Vec<Choice>>(raw).ok());
     let calls = |choice: Choice| choice.message?.tool_calls;
     choices.into_iter().flatten().filter_map(calls).any(|calls| !calls.is_empty())
 }
 
-/// Reads a `usage` object. Providers differ in detail: a member that is not a whole number counts as not told.
+/// Reads a `usage` object; `null` and nonsense tell nothing.
 fn told_usage(raw: &[u8]) -> Usage {
-    let Ok(object) = Document::scan(raw) else { return Usage::default() };
-    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
-    let count = |name: &str| number(object.get(raw, name)?);
-    let detail = |group: &str, name: &str| {
-        let inner = object.get(raw, group)?;
-        number(Document::scan(inner).ok()?.get(inner, name)?)
-    };
-    let mut usage = Usage::default();
-    usage.merge(Usage {
-        prompt: count("prompt_tokens"),
-        completion: count("completion_tokens"),
-        total: count("total_tokens"),
-        cache_read: detail("prompt_tokens_details", "cached_tokens"),
-        reasoning: detail("completion_tokens_details", "reasoning_tokens"),
-    });
-    usage
+    serde_json::from_slice::<OpenaiUsage>(raw).map(Usage::from).unwrap_or_default()
+}
+
+/// The usage of a plain answer that names it once, without reading the rest of the answer.
+pub(crate) fn only_usage(text: &[u8]) -> Option<Usage> {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+    let mut places = NAME.find_iter(text);
+    let place = places.next()?;
+    if places.next().is_some() {
+        return None;
+    }
+    let value = text[place + NAME.needle().len()..].trim_ascii_start().strip_prefix(b":")?;
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<OpenaiUsage>();
+    values.next()?.ok().map(Usage::from)
 }
 
 /// OpenAI's error object, which its SDKs turn into exceptions.

@@ -19,6 +19,7 @@ pub(crate) struct ChatStream {
     done: bool,
     errored: bool,
     calls_tools: bool,
+    template: Template,
     /// One per choice index seen, and whether it has finished.
     choices: Vec<(u64, bool)>,
     usage: Usage,
@@ -58,6 +59,7 @@ impl ChatStream {
             done: false,
             errored: false,
             calls_tools: false,
+            template: Template::default(),
             choices: Vec::new(),
             usage: Usage::default(),
         }
@@ -70,7 +72,11 @@ impl ChatStream {
             self.done = true;
             return Verdict::Pass;
         }
+        if self.template.fits(data) {
+            return Verdict::Pass;
+        }
         if is_plain_delta(data) {
+            self.template.learn(data);
             self.see(0, false);
             return Verdict::Pass;
         }
@@ -119,6 +125,37 @@ impl ChatStream {
     }
 }
 
+/// The chunks of one stream differ in their text alone. What stands before and behind it in one plain chunk is kept, so
+/// that the next ones are known by comparison.
+#[derive(Debug, Default)]
+struct Template {
+    before: Vec<u8>,
+    behind: Vec<u8>,
+}
+
+impl Template {
+    fn learn(&mut self, data: &[u8]) {
+        let Some(name) = NAMES.content.find(data) else { return };
+        let start = name + NAMES.content.needle().len();
+        let Some(length) = memchr::memchr2(b'"', b'\\', &data[start..]).filter(|at| data[start + at] == b'"')
+        else {
+            return;
+        };
+        self.before = data[..start].to_vec();
+        self.behind = data[start + length..].to_vec();
+    }
+
+    /// Whether a chunk is like the learnt one, with another text that has neither quotes nor escapes.
+    fn fits(&self, data: &[u8]) -> bool {
+        !self.behind.is_empty()
+            && data.len() >= self.before.len() + self.behind.len()
+            && data.starts_with(&self.before)
+            && data.ends_with(&self.behind)
+            && memchr::memchr2(b'"', b'\\', &data[self.before.len()..data.len() - self.behind.len()])
+                .is_none()
+    }
+}
+
 /// Finds member names; built once, since a stream has one chunk per token.
 struct Names {
     index: Finder<'static>,
@@ -126,6 +163,7 @@ struct Names {
     usage: Finder<'static>,
     error: Finder<'static>,
     tool_calls: Finder<'static>,
+    content: Finder<'static>,
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
@@ -134,6 +172,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| Names {
     usage: Finder::new(b"\"usage\""),
     error: Finder::new(b"\"error\""),
     tool_calls: Finder::new(b"\"tool_calls\""),
+    content: Finder::new(b"\"content\":\""),
 });
 
 /// Whether a chunk is the common kind: a piece of text for choice 0 that tells neither a finish nor usage nor an error.

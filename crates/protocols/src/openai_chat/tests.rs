@@ -41,6 +41,40 @@ fn a_stream_is_complete_only_in_a_terminal_state() {
 }
 
 #[test]
+fn chunks_like_the_one_before_are_told_from_those_that_only_look_so() {
+    let chunk = |text: &str, behind: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":{behind}}}]}}\n\n"
+        )
+    };
+    let plain = chunk("a", "null");
+    // The text closes early and brings a finish of its own; only the whole chunk tells.
+    let early = chunk(r#"b"},"finish_reason":"stop"},{"index":0,"delta":{"content":"c"#, "null");
+    for (run, expected) in [
+        (format!("{plain}{}", chunk("b", "null")), End::Truncated),
+        (format!("{plain}{}", chunk("b", "\"stop\"")), End::CompleteWithoutTerminal),
+        (format!("{plain}{early}"), End::CompleteWithoutTerminal),
+        (format!("{plain}{}", chunk(r#"\"finish_reason\":\"stop\""#, "null")), End::Truncated),
+    ] {
+        assert_eq!(read(&run, true).0, expected, "{run}");
+    }
+}
+
+#[test]
+fn a_usage_named_once_is_found_without_reading_the_rest() {
+    let cases = [
+        (r#"{"usage" : {"prompt_tokens":1,"completion_tokens":2}, "x":[}"#, Some(Some(3))),
+        (r#"{"a":"\"usage\":{}","usage":{"total_tokens":7}}"#, Some(Some(7))),
+        (r#"{"usage":null}"#, None),
+        (r#"{"usage":{"total_tokens":1},"x":{"usage":{"total_tokens":9}}}"#, None),
+        (r#"{"content":"usage"}"#, None),
+    ];
+    for (text, total) in cases {
+        assert_eq!(only_usage(text.as_bytes()).map(|usage| usage.total), total, "{text}");
+    }
+}
+
+#[test]
 fn only_the_usage_event_that_nobody_asked_for_is_hidden() {
     let usage = r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
     let alone = format!("data: {{\"choices\":[],{usage}}}\n\n");

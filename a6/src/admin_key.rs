@@ -29,10 +29,14 @@ fn make(path: &Path) -> anyhow::Result<Secret<String>> {
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow::anyhow!("no random bytes for an admin key: {error}"))?;
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Whole or not at all: a full disk must not leave a piece of a key for the next start.
+    let unfinished = path.with_extension("key.new");
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         writeln!(file, "{key}")?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
     };
     write().with_context(|| format!("cannot write the admin key {}", path.display()))?;
     Ok(Secret::new(key))

@@ -97,6 +97,7 @@ impl Running {
             writer,
             catalogue,
             requests: requests.clone(),
+            names: settings.admin_hosts.clone(),
         };
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || routers.run(stopped))?;
@@ -116,10 +117,13 @@ impl Running {
         })
     }
 
-    /// Opens the access log's file anew, after it was renamed.
-    pub(crate) fn reopen_log(&self) {
-        if let Some(log) = &self.access_log {
-            log.reopen();
+    /// What opens the access log's file anew, after it was renamed.
+    pub(crate) fn log_reopener(&self) -> impl Fn() + use<> {
+        let log = self.access_log.clone();
+        move || {
+            if let Some(log) = &log {
+                log.reopen();
+            }
         }
     }
 
@@ -146,6 +150,7 @@ struct Control {
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
     requests: Arc<RequestLog>,
+    names: Vec<String>,
 }
 
 impl Control {
@@ -159,7 +164,7 @@ impl Control {
         };
         runtime.block_on(async {
             let view: Arc<View> = self.writer.view().clone();
-            let control = a6_admin::control_router(view, self.catalogue.clone(), self.requests, Vec::new());
+            let control = a6_admin::control_router(view, self.catalogue.clone(), self.requests, self.names);
             let admin = self.admin.map(|(socket, admin)| {
                 (socket, a6_admin::router(AdminState::new(admin, self.writer, self.catalogue)))
             });
@@ -182,12 +187,9 @@ async fn serve(socket: TcpListener, router: a6_admin::Router, mut stopped: watch
     let shutdown = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let result = match tokio::net::TcpListener::from_std(socket) {
+    match tokio::net::TcpListener::from_std(socket) {
         Ok(listener) => a6_admin::serve(listener, router, shutdown).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = result {
-        tracing::error!(%error, "a control listener ended");
+        Err(error) => tracing::error!(%error, "a control listener could not start"),
     }
 }
 
@@ -235,7 +237,7 @@ fn admin_config(settings: &Settings, admin: &a6_settings::Admin, keys: Vec<Key>)
         allow: admin.allow.clone(),
         cors: admin.cors,
         server_tokens: settings.data.server_tokens,
-        names: Vec::new(),
+        names: settings.admin_hosts.clone(),
     }
 }
 

@@ -66,22 +66,35 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut signals = runtime.block_on(async { Signals::catch() })?;
     let running = Running::start(settings)?;
     announce(settings, &running);
-    runtime.block_on(signals.until_told_to_stop(|| running.reopen_log()));
-    say("draining: no new connections; open requests go on");
-    running.stop();
-    say("stopped");
+    runtime.block_on(signals.until_told_to_stop(running.log_reopener()));
+    say("draining: no new connections; open requests go on; a second signal ends at once");
+    let reopener = running.log_reopener();
+    let (stopped, all_stopped) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        running.stop();
+        // Nobody waits any more where a second signal came first.
+        let _ = stopped.send(());
+    });
+    let in_time = runtime.block_on(async {
+        tokio::select! {
+            _ = all_stopped => true,
+            () = signals.until_told_to_stop(reopener) => false,
+        }
+    });
+    say(if in_time { "stopped" } else { "stopped before everything had ended" });
     Ok(())
 }
 
 /// The signals that mean something to a gateway.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     reopen: Signal,
 }
 
 impl Signals {
-    fn catch() -> std::io::Result<Self> {
+    /// Catches them from now on.
+    pub(crate) fn catch() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -90,7 +103,7 @@ impl Signals {
     }
 
     /// SIGTERM or Ctrl-C; each SIGUSR1 before that asks for `reopen`.
-    async fn until_told_to_stop(&mut self, reopen: impl Fn()) {
+    pub(crate) async fn until_told_to_stop(&mut self, reopen: impl Fn()) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,

@@ -58,7 +58,7 @@ impl Connection<'_> {
         if !self.is_open {
             return Ok(false);
         }
-        let Some(head) = parse_head(&mut self.buffer, self.method)? else { return Ok(false) };
+        let Some(head) = parse_head(&mut self.buffer, self.method, |_| true)? else { return Ok(false) };
         self.is_open = head.reusable || head.status.is_informational();
         self.body = Some(BodyDecoder::new(head.framing));
         self.responses.push(Response {

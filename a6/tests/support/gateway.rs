@@ -40,6 +40,7 @@ pub struct Setup {
     admin_key: Option<String>,
     home: Option<Arc<TempDir>>,
     settings: String,
+    flags: Vec<String>,
 }
 
 impl Setup {
@@ -53,6 +54,7 @@ impl Setup {
             admin_key,
             home: None,
             settings: String::new(),
+            flags: Vec::new(),
         }
     }
 
@@ -83,6 +85,12 @@ impl Setup {
     pub fn settings(mut self, yaml: &str) -> Self {
         self.settings.push_str(yaml);
         self.settings.push('\n');
+        self
+    }
+
+    /// Adds a flag of `a6 serve` and its value.
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.extend([name.to_string(), value.to_string()]);
         self
     }
 
@@ -122,6 +130,7 @@ impl Setup {
             .arg("--data-dir")
             .arg(home.path().join("data"))
             .args(["--workers", &self.workers.to_string()])
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(output("stdout.log"))
             .stderr(output("stderr.log"))
@@ -235,6 +244,16 @@ impl Gateway {
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh runs").success(), "{kill}");
+    }
+
+    /// A line of `/proc/PID/status` that tells of memory, in bytes: `VmRSS` is what the process holds, `VmHWM` the most that
+    /// it ever held.
+    pub fn memory(&self, name: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        kibibytes.unwrap_or_else(|| panic!("no {name} in {path}:\n{text}")) * 1024
     }
 
     /// Waits for the process to end by itself.

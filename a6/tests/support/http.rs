@@ -1,8 +1,8 @@
 //! A raw HTTP/1.1 client: no retries, no redirects, nothing hidden.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -105,6 +105,7 @@ impl Connection {
         let stream =
             TcpStream::connect(address).unwrap_or_else(|e| panic!("cannot connect to {address}: {e}"));
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("TCP_NODELAY can be set");
         Self { stream, buffer: Vec::new(), reset: false }
     }
@@ -136,6 +137,44 @@ impl Connection {
         let mut body = Body::of(&head, request.starts_with(b"HEAD "));
         while body.more(self) {}
         body.into_answer(head, self.reset)
+    }
+
+    /// Reads one more answer, to a request that was written before.
+    pub fn next_answer(&mut self) -> Answer {
+        self.answer(b"")
+    }
+
+    /// Everything that comes until the other side closes; `None` where it still says something, or nothing, after `limit`.
+    pub fn until_closed(&mut self, limit: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + limit;
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.stream.set_read_timeout(Some(left)).expect("a timeout can be set");
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Some(std::mem::take(&mut self.buffer)),
+                Ok(count) => self.buffer.extend_from_slice(&bytes[..count]),
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                    self.reset = true;
+                    return Some(std::mem::take(&mut self.buffer));
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+                Err(e) => panic!("cannot read: {e}"),
+            }
+        }
+    }
+
+    /// Writes as long as the other side takes bytes; false once it has closed.
+    pub fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Says that nothing more will be sent; answers can still be read.
+    pub fn end_of_input(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Waits for the other side to close; false where it says something instead.

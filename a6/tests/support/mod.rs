@@ -2,6 +2,7 @@
 //!
 //! - `gateway.rs`: [`Setup`] and [`Gateway`], one `a6 serve` process with a home of its own; [`a6`], any other command.
 //! - `http.rs`: a raw HTTP/1.1 client that keeps every byte and knows how an answer ended.
+//! - `http2.rs`: a raw HTTP/2 client that writes and reads frames by hand.
 //! - `sse.rs`: reading of `text/event-stream` bodies.
 //! - `scripted.rs`: [`Scripted`], an upstream that sends exactly the bytes it was told; [`Blackhole`], one that never accepts.
 //! - this file: the mock and its ledger, the usual route, the usual chat request, waiting.
@@ -11,6 +12,7 @@
 
 mod gateway;
 mod http;
+pub mod http2;
 mod scripted;
 pub mod sse;
 

@@ -43,6 +43,8 @@ impl Gate {
 /// A request as the upstream received it; header names in lower case.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// Number of the connection that it came on, from 1.
+    pub connection: usize,
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -52,6 +54,7 @@ pub struct Received {
 struct Shared {
     script: Mutex<Vec<Step>>,
     received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
     hang_ups: AtomicUsize,
 }
 
@@ -95,6 +98,11 @@ impl Scripted {
         self.shared.received.lock().expect("no panic under the lock").clone()
     }
 
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
     /// How many times the other side left while [`Step::AwaitHangUp`] waited for it.
     pub fn hang_ups(&self) -> usize {
         self.shared.hang_ups.load(Ordering::SeqCst)
@@ -103,8 +111,9 @@ impl Scripted {
 
 fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
     let mut buffer = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut buffer)? {
+    while let Some(request) = read_request(&mut stream, &mut buffer, connection)? {
         shared.received.lock().expect("no panic under the lock").push(request);
         let script = shared.script.lock().expect("no panic under the lock").clone();
         for step in script {
@@ -127,7 +136,11 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
 }
 
 /// Reads one request framed by Content-Length; `None` where the connection ends between requests.
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Received>> {
+fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    connection: usize,
+) -> io::Result<Option<Received>> {
     let mut bytes = [0; 16 * 1024];
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -143,7 +156,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Opti
             if buffer.len() >= end + 4 + length {
                 let body = String::from_utf8_lossy(&buffer[end + 4..end + 4 + length]).into_owned();
                 buffer.drain(..end + 4 + length);
-                return Ok(Some(Received { line, headers, body }));
+                return Ok(Some(Received { connection, line, headers, body }));
             }
         }
         match stream.read(&mut bytes)? {

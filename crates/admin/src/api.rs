@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use a6_resources::{Catalogue, Kind};
 use axum::Router;
@@ -18,6 +19,9 @@ use crate::{body, describe, list};
 
 /// The version of APISIX whose API this is, as clients look for it in `Server`.
 const VERSION: &str = "APISIX/3.18.0";
+/// A request's body must be here within this time.
+const BODY: Duration = Duration::from_secs(60);
+const TOO_SLOW: &str = "the request body did not come within 60 s";
 
 /// What the Admin API's handlers share.
 #[derive(Clone)]
@@ -93,7 +97,9 @@ async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer
     authenticate(&state.admin, parts, &query)?;
     let Some((name, rest)) = segments.split_first() else { return Err(unknown_path()) };
     let resource = resource(name, &parts.method)?;
-    let bytes = body::read(&parts.headers, body).await?;
+    let reading = tokio::time::timeout(BODY, body::read(&parts.headers, body));
+    let bytes =
+        reading.await.unwrap_or_else(|_| Err(Answer::error(StatusCode::REQUEST_TIMEOUT, TOO_SLOW)))?;
     let body = body::parse(&bytes)?;
     if query.get("ttl").is_some() && query.number("ttl").is_none() {
         return Err(Answer::refused("invalid argument ttl: should be a number"));

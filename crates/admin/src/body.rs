@@ -1,3 +1,4 @@
+use a6_resources::StrictValue;
 use axum::body::Body;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
@@ -51,7 +52,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Value>, Answer> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(bytes).map(Some).map_err(|error| {
+    serde_json::from_slice(bytes).map(|StrictValue(value)| Some(value)).map_err(|error| {
         let body = json!({
             "error_msg": format!("invalid request body: {error}"),
             "req_body": String::from_utf8_lossy(bytes),

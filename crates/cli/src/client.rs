@@ -34,6 +34,9 @@ impl Client {
         let uri = server_uri(&target.server)?;
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A redirect would turn a write into a read, and carry the key to somebody else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .user_agent(concat!("a6/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
@@ -73,6 +76,8 @@ impl Client {
         };
         let mut answer = answer.map_err(|error| errors::from_transport(server, &error))?;
         let status = answer.status().as_u16();
+        let location = answer.headers().get("location").filter(|_| (300..400).contains(&status));
+        let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         if self.verbose {
             let took = started.elapsed().as_millis();
             // Tracing is a courtesy: a closed stderr must not fail the command.
@@ -89,7 +94,11 @@ impl Client {
             .lossy_utf8(true)
             .read_to_string()
             .map_err(|error| errors::from_transport(server, &error))?;
-        if status >= 400 { Err(errors::from_status(status, &text)) } else { Ok(text) }
+        if let Some(location) = location {
+            return Err(Failure::new(format!("{server} answers {status}: it has moved to {location}"))
+                .with_hint("give that address by --server, A6_SERVER or `a6 context create`"));
+        }
+        if status >= 300 { Err(errors::from_status(status, &text)) } else { Ok(text) }
     }
 
     /// Like [`Client::send`], for answers that must be JSON.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::errors::{Failure, Result, system_text};
 use crate::kinds::Object;
-use crate::strict_json::StrictValue;
+use a6_resources::StrictValue;
 
 /// Reads the document at `path`, or on `input` when the path is `-`.
 pub(crate) fn read(path: &str, input: &mut dyn BufRead) -> Result<Object> {

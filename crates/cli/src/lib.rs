@@ -8,7 +8,7 @@
 //! | `kinds.rs` | the table of resource kinds: names, path, list filters, columns, field order |
 //! | `resource.rs` | create, get, list, update and delete of any kind |
 //! | `bulk.rs` | `delete --all` and `delete --label` |
-//! | `input.rs`, `strict_json.rs` | `-f FILE` and `-f -`: one JSON or YAML mapping, duplicate keys refused |
+//! | `input.rs` | `-f FILE` and `-f -`: one JSON or YAML mapping, duplicate keys refused |
 //! | `output.rs`, `yaml.rs`, `table.rs` | what is printed: formats and field order, JSON; YAML; tables |
 //! | `client.rs` | HTTP to the Admin API |
 //! | `contexts.rs`, `context_commands.rs` | the file of known gateways and the commands that keep it |
@@ -28,7 +28,6 @@ mod kinds;
 mod output;
 mod resource;
 mod session;
-mod strict_json;
 mod table;
 #[cfg(test)]
 mod testing;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::access::{Admitted, before_proxy};
-use crate::headers::write_client_headers;
+use crate::headers::{reaches_client, write_client_headers};
 use crate::settle::{Refused, Settlement};
 
 /// A request whose answer has begun.
@@ -76,6 +76,7 @@ async fn try_instance<P: Plugin>(
 ) -> Result<Sent, Fault> {
     let started = Instant::now();
     let (call, hides_usage) = build(settlement, plan, instance).await?;
+    settlement.record.attempts.reserve_exact(1);
     settlement.record.attempts.push(Attempt {
         address: instance.address.clone(),
         instance: instance.name.clone(),
@@ -133,7 +134,7 @@ async fn build<P: Plugin>(
     settlement.record.tool_count = described.tool_count;
     settlement.record.end_user = described.end_user.map(String::into_boxed_str);
     settlement.record.model = shaped.model.map(String::into_boxed_str);
-    let mut bytes = Vec::with_capacity(head.expose().len() + 1024);
+    let mut bytes = Vec::with_capacity(head.expose().len() + 512);
     bytes.extend_from_slice(head.expose());
     write_client_headers(&mut bytes, &settlement.request, instance);
     bytes.extend_from_slice(format!("content-length: {length}\r\n\r\n").as_bytes());
@@ -142,6 +143,7 @@ async fn build<P: Plugin>(
         keepalive: instance.keepalive,
         timeout: instance.timeout,
         method: Method::POST,
+        keep_header: reaches_client,
         head: Secret::new(bytes.into()),
         body,
     };

@@ -77,19 +77,9 @@ fn connection_tokens(headers: &HeaderMap) -> Vec<String> {
     values.flat_map(|text| text.split(',')).map(|token| token.trim().to_ascii_lowercase()).collect()
 }
 
-/// The headers of a provider's answer that reach the client: what describes the body, what identifies the request at
+/// Whether a header of a provider's answer reaches the client: what describes the body, what identifies the request at
 /// the provider, and what tells when to come back. Anything else may tell of the provider's account.
-pub(crate) fn answer_headers(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(upstream.len().min(16));
-    for (name, value) in upstream {
-        if reaches_client(name) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    headers
-}
-
-fn reaches_client(name: &HeaderName) -> bool {
+pub(crate) fn reaches_client(name: &HeaderName) -> bool {
     if [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_DISPOSITION, RETRY_AFTER].contains(name) {
         return true;
     }

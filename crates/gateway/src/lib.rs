@@ -25,6 +25,8 @@ mod road;
 mod route;
 mod settle;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod wire;
 mod worker;
 

@@ -13,7 +13,6 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::attempt::Answering;
 use crate::body::{Aborted, AnswerBody};
-use crate::headers::answer_headers;
 use crate::settle::Settlement;
 
 /// An upstream's answer on its way to the client: forwarded as it comes, its usage read in passing.
@@ -64,7 +63,8 @@ struct Limits {
 pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<P>> {
     let Answering { mut settlement, instance, protocol, answer, hides_usage, started } = answering;
     let head = answer.head;
-    let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let content_type = head.headers.get(CONTENT_TYPE).cloned();
+    let content_type = content_type.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
     // An upstream that does not say what it sends is taken at the client's word.
     let unlabelled_stream = content_type.is_empty() && settlement.record.stream && head.status.is_success();
     let reader = if contains(content_type, b"text/event-stream") || unlabelled_stream {
@@ -75,7 +75,7 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     let is_stream = matches!(reader, Reader::Events { .. });
     let mut response = Response::new(());
     *response.status_mut() = head.status;
-    *response.headers_mut() = answer_headers(&head.headers);
+    *response.headers_mut() = head.headers;
     let (mut parts, ()) = response.into_parts();
     let chain = settlement.chain();
     let has_frame_plugins = chain.as_ref().is_some_and(|chain| chain.frame(0).next().is_some());

@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -12,6 +10,15 @@ pub(crate) struct OpenaiUsage {
     total_tokens: Count,
     prompt_tokens_details: Details,
     completion_tokens_details: Details,
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Detail {
+    CachedTokens,
+    ReasoningTokens,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Default)]
@@ -82,11 +89,11 @@ impl<'de> Visitor<'de> for Lenient {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
         let mut found = Found::default();
-        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
-            match key.as_ref() {
-                "cached_tokens" => found.details.cached = members.next_value::<Count>()?.0,
-                "reasoning_tokens" => found.details.reasoning = members.next_value::<Count>()?.0,
-                _ => {
+        while let Some(detail) = members.next_key()? {
+            match detail {
+                Detail::CachedTokens => found.details.cached = members.next_value::<Count>()?.0,
+                Detail::ReasoningTokens => found.details.reasoning = members.next_value::<Count>()?.0,
+                Detail::Other => {
                     members.next_value::<IgnoredAny>()?;
                 }
             }

@@ -6,7 +6,7 @@ use crate::env::lookup;
 use crate::error::{Origin, Report};
 use crate::load::Options;
 use crate::memory;
-use crate::settings::{AccessLog, Admin, DataPlane, Router, Settings};
+use crate::settings::{AccessLog, Admin, DataPlane, Settings};
 use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
@@ -69,6 +69,7 @@ pub(crate) fn build(values: &Values, options: &Options, report: &mut Report) -> 
             Some(Typed::Hosts(hosts)) => hosts.clone(),
             _ => Vec::new(),
         },
+        admin_hosts: values.names("a6.admin_hosts").unwrap_or_default(),
         ssl_trusted_certificate: trusted.map(PathBuf::from),
         access_log: AccessLog {
             enabled: flag("nginx_config.http.enable_access_log", true),
@@ -79,7 +80,6 @@ pub(crate) fn build(values: &Values, options: &Options, report: &mut Report) -> 
             buffer: values.bytes("nginx_config.http.access_log_buffer").unwrap_or(16_384),
         },
         error_log_level: values.text("nginx_config.error_log_level").unwrap_or_else(|| "warn".into()),
-        plugins: values.names("plugins"),
         server_version: SERVER_VERSION.into(),
     }
 }
@@ -89,11 +89,6 @@ fn data_plane(values: &Values) -> DataPlane {
     let http = |key: &str, default| values.span(&format!("nginx_config.http.{key}")).unwrap_or(default);
     let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9080);
     let max_post_args = values.whole("apisix.max_post_args_readable_size").unwrap_or(64);
-    let router = match values.text("apisix.router.http").as_deref() {
-        Some("radixtree_uri") => Router::Uri,
-        Some("radixtree_uri_with_parameter") => Router::UriWithParameter,
-        _ => Router::HostUri,
-    };
     DataPlane {
         listen: values.listens("apisix.node_listen").unwrap_or_else(|| vec![any]),
         header_timeout: http("client_header_timeout", MINUTE),
@@ -103,16 +98,8 @@ fn data_plane(values: &Values) -> DataPlane {
         max_body_size: values.bytes("nginx_config.http.client_max_body_size").unwrap_or(0),
         max_post_args: max_post_args.saturating_mul(MIB),
         delete_uri_tail_slash: flag("apisix.delete_uri_tail_slash", false),
-        match_uri_encoded_slash: flag("apisix.match_uri_encoded_slash", false),
-        normalize_uri_like_servlet: flag("apisix.normalize_uri_like_servlet", false),
         server_tokens: flag("apisix.enable_server_tokens", true),
         show_upstream_status: flag("apisix.show_upstream_status_in_response_header", false),
-        trusted_addresses: values.nets("apisix.trusted_addresses").unwrap_or_default(),
-        real_ip_header: values.text("nginx_config.http.real_ip_header").unwrap_or_else(|| "X-Real-IP".into()),
-        real_ip_from: values
-            .nets("nginx_config.http.real_ip_from")
-            .unwrap_or_else(|| vec![IpNet::from(LOOPBACK)]),
-        router,
     }
 }
 

@@ -6,6 +6,8 @@ use crate::keys::{self, Kind, Row};
 use crate::tree::{Entry, Node, Value, join};
 use std::collections::BTreeMap;
 
+const NOT_YET: &str = "known to APISIX, not served by a6 yet; ignored";
+
 /// What was set, by path and checked against its kind.
 #[derive(Default)]
 pub(crate) struct Values(BTreeMap<&'static str, Typed>);
@@ -61,7 +63,21 @@ fn known(row: &'static Row, entry: &Entry, values: &mut Values, report: &mut Rep
     }
     match row.kind {
         Kind::Known => {
-            report.warn(&entry.origin, row.path, "known to APISIX, not served by a6 yet; ignored");
+            report.warn(&entry.origin, row.path, NOT_YET);
+        }
+        Kind::Later(kind) => {
+            if convert(*kind, row.path, &entry.node, report).is_some() {
+                report.warn(&entry.origin, row.path, NOT_YET);
+            }
+        }
+        Kind::Always(kind, ours) => {
+            let is_given = convert(*kind, row.path, &entry.node, report).is_some();
+            // Only a boolean has more than one spelling.
+            let other = entry.node.text().filter(|text| is_given && !text.eq_ignore_ascii_case(ours));
+            if let Some(other) = other {
+                let message = format!("{other} is {NOT_YET}, {ours} stays in force");
+                report.warn(&entry.origin, row.path, message);
+            }
         }
         Kind::Instead(ours) => {
             let message = format!("known to APISIX, not served by a6; ignored, use {ours} instead");
@@ -72,7 +88,7 @@ fn known(row: &'static Row, entry: &Entry, values: &mut Values, report: &mut Rep
             report.error(&entry.origin, row.path, message);
         }
         _ => {
-            if let Some(value) = convert(row, &entry.node, report) {
+            if let Some(value) = convert(row.kind, row.path, &entry.node, report) {
                 values.0.insert(row.path, value);
             }
         }

@@ -1,7 +1,7 @@
 //! One value to its kind.
 
 use crate::error::Report;
-use crate::keys::{Kind, Row};
+use crate::keys::Kind;
 use crate::lists;
 use crate::settings::{AdminKey, HostOverride};
 use crate::tree::Node;
@@ -26,18 +26,19 @@ pub(crate) enum Typed {
     Hosts(Vec<HostOverride>),
 }
 
-/// The value, or None with the reason in the report.
-pub(crate) fn convert(row: &Row, node: &Node, report: &mut Report) -> Option<Typed> {
-    match row.kind {
-        Kind::Listens => lists::listens(node, row.path, report).map(Typed::Listens),
-        Kind::Nets => lists::nets(node, row.path, report).map(Typed::Nets),
-        Kind::Names => lists::names(node, row.path, report).map(Typed::Names),
-        Kind::Hosts => lists::hosts(node, row.path, report).map(Typed::Hosts),
-        Kind::AdminKeys => lists::admin_keys(node, row.path, report),
+/// The value of the key `path`, or None with the reason in the report.
+pub(crate) fn convert(kind: Kind, path: &str, node: &Node, report: &mut Report) -> Option<Typed> {
+    match kind {
+        Kind::Listens => lists::listens(node, path, report).map(Typed::Listens),
+        Kind::Nets => lists::nets(node, path, report).map(Typed::Nets),
+        Kind::Names => lists::names(node, path, report).map(Typed::Names),
+        Kind::HostNames => lists::host_names(node, path, report).map(Typed::Names),
+        Kind::Hosts => lists::hosts(node, path, report).map(Typed::Hosts),
+        Kind::AdminKeys => lists::admin_keys(node, path, report),
         kind => {
             let value = scalar(kind, node);
             if value.is_none() {
-                mismatch(node, row.path, &expected(kind), true, report);
+                mismatch(node, path, &expected(kind), true, report);
             }
             value
         }

@@ -27,12 +27,18 @@ pub(crate) enum Kind {
     Nets,
     /// A list of names.
     Names,
+    /// A list of host names.
+    HostNames,
     /// A list of `{name, key, role}`.
     AdminKeys,
     /// A mapping from host name to `ip` or `ip:port`.
     Hosts,
     /// APISIX knows it, a6 does not serve it yet. Covers everything below the key.
     Known,
+    /// As `Known`, but a value that is not of this kind is an error already.
+    Later(&'static Kind),
+    /// Of this kind, but a6 always does what the value named here says; any other is ignored with a warning.
+    Always(&'static Kind, &'static str),
     /// APISIX knows it; this key of a6 does the job.
     Instead(&'static str),
     /// Ignoring it would give a gateway with other data than the file asks for.
@@ -46,8 +52,8 @@ pub(crate) struct Row {
 }
 
 use Kind::{
-    AdminKeys, Budget, Bytes, Choice, Flag, Hosts, Instead, Ip, Known, Listens, Names, Nets, OtherStore,
-    Span, SpanOrZero, Text, Whole,
+    AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Known, Later, Listens,
+    Names, Nets, OtherStore, Span, SpanOrZero, Text, Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -58,6 +64,7 @@ const PORT: Kind = Whole(0, 65_535);
 const ROUTERS: Kind = Choice(&["radixtree_host_uri", "radixtree_uri", "radixtree_uri_with_parameter"]);
 const LEVELS: Kind =
     Choice(&["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "stderr"]);
+const ESCAPES: Kind = Choice(&["default", "json", "none"]);
 
 /// Sections are not rows: a path is a section when a row lies below it.
 #[rustfmt::skip]
@@ -67,6 +74,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("a6.drain_timeout", SpanOrZero),
     row("a6.memory_budget", Budget),
     row("a6.resolve", Hosts),
+    row("a6.admin_hosts", HostNames),
 
     row("apisix.node_listen", Listens),
     row("apisix.enable_admin", Flag),
@@ -74,14 +82,14 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.control.ip", Ip),
     row("apisix.control.port", PORT),
     row("apisix.ssl.ssl_trusted_certificate", Text),
-    row("apisix.router.http", ROUTERS),
+    row("apisix.router.http", Always(&ROUTERS, "radixtree_host_uri")),
     row("apisix.delete_uri_tail_slash", Flag),
-    row("apisix.match_uri_encoded_slash", Flag),
-    row("apisix.normalize_uri_like_servlet", Flag),
+    row("apisix.match_uri_encoded_slash", Later(&Flag)),
+    row("apisix.normalize_uri_like_servlet", Later(&Flag)),
     row("apisix.max_post_args_readable_size", Whole(0, 1 << 20)),
     row("apisix.show_upstream_status_in_response_header", Flag),
     row("apisix.enable_server_tokens", Flag),
-    row("apisix.trusted_addresses", Nets),
+    row("apisix.trusted_addresses", Later(&Names)),
     row("apisix.config_center", OtherStore),
     row("apisix.data_encryption", Known),
     row("apisix.disable_sync_configuration_during_start", Known),
@@ -89,7 +97,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.dns_resolver", Known),
     row("apisix.dns_resolver_valid", Known),
     row("apisix.enable_dev_mode", Known),
-    row("apisix.enable_http2", Known),
+    row("apisix.enable_http2", Always(&Flag, "true")),
     row("apisix.enable_ipv6", Known),
     row("apisix.enable_resolv_search_opt", Known),
     row("apisix.enable_reuseport", Known),
@@ -145,10 +153,11 @@ pub(crate) const TABLE: &[Row] = &[
     row("nginx_config.http.client_max_body_size", Bytes),
     row("nginx_config.http.enable_access_log", Flag),
     row("nginx_config.http.keepalive_timeout", SpanOrZero),
-    row("nginx_config.http.real_ip_from", Nets),
-    row("nginx_config.http.real_ip_header", Text),
+    // nginx also takes host names and `unix:` here.
+    row("nginx_config.http.real_ip_from", Later(&Names)),
+    row("nginx_config.http.real_ip_header", Later(&Text)),
     row("nginx_config.http.send_timeout", Span),
-    row("nginx_config.http.access_log_format_escape", Known),
+    row("nginx_config.http.access_log_format_escape", Always(&ESCAPES, "default")),
     row("nginx_config.http.charset", Known),
     row("nginx_config.http.custom_lua_shared_dict", Known),
     row("nginx_config.http.lua_shared_dict", Known),
@@ -190,8 +199,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("etcd.tls", Known),
     row("etcd.user", Known),
 
-    row("plugins", Names),
-    row("stream_plugins", Known),
+    row("plugins", Later(&Names)),
+    row("stream_plugins", Later(&Names)),
     row("plugin_attr", Known),
     row("discovery", Known),
     row("ext-plugin", Known),

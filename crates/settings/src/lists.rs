@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// Where `apisix.node_listen` listens when an entry names no address.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const A_PORT: &str = "an integer from 0 to 65535";
+const A_HOST: &str = "a host name of ASCII letters, digits, - and _, without scheme, port or wildcard";
 const A_NET: &str = "an IP address or a CIDR range such as 10.0.0.0/8";
 
 /// `apisix.node_listen`: a port, a list of ports, or a list of `{ip, port}`. Every item is checked, whatever came before.
@@ -75,52 +76,50 @@ fn port(node: &Node) -> Option<u16> {
     whole(node, 0, u64::from(u16::MAX)).and_then(|port| u16::try_from(port).ok())
 }
 
-/// Addresses and CIDR ranges. `unix:` is nginx's word for Unix sockets, which a6 does not listen on: it matches nothing.
+/// Addresses and CIDR ranges.
 pub(crate) fn nets(node: &Node, key: &str, report: &mut Report) -> Option<Vec<IpNet>> {
-    let texts = texts(node, key, A_NET, report)?;
-    let mut nets = Vec::new();
-    let mut complete = true;
-    for (text, node, key) in texts {
-        if text == "unix:" {
-            continue;
-        }
-        match text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) {
-            Some(net) => nets.push(net),
-            None => {
-                mismatch(node, &key, A_NET, true, report);
-                complete = false;
-            }
-        }
-    }
-    complete.then_some(nets)
+    each(node, key, A_NET, report, |text| {
+        text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    })
 }
 
 /// Names, each not empty.
 pub(crate) fn names(node: &Node, key: &str, report: &mut Report) -> Option<Vec<String>> {
-    let texts = texts(node, key, "a name", report)?;
-    Some(texts.into_iter().map(|(text, _, _)| text.to_owned()).collect())
+    each(node, key, "a name", report, |text| Some(text.to_owned()))
 }
 
-/// The items of a list of texts, each with its node and key.
-fn texts<'n>(
-    node: &'n Node,
+/// Host names in lower case, without a trailing dot.
+pub(crate) fn host_names(node: &Node, key: &str, report: &mut Report) -> Option<Vec<String>> {
+    each(node, key, A_HOST, report, host_name)
+}
+
+/// The items of a list of texts, each as `read` takes it. Every item is checked, whatever came before.
+fn each<T>(
+    node: &Node,
     key: &str,
     expected: &str,
     report: &mut Report,
-) -> Option<Vec<(&'n str, &'n Node, String)>> {
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<Vec<T>> {
     let Value::List(items) = &node.value else {
         mismatch(node, key, &format!("a list, each item {expected}"), true, report);
         return None;
     };
-    let mut texts = Vec::new();
+    let mut values = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let key = format!("{key}[{index}]");
-        match filled(item) {
-            Some(text) => texts.push((text, item, key)),
-            None => mismatch(item, &key, expected, true, report),
+        match filled(item).and_then(&read) {
+            Some(value) => values.push(value),
+            None => mismatch(item, &format!("{key}[{index}]"), expected, true, report),
         }
     }
-    (texts.len() == items.len()).then_some(texts)
+    (values.len() == items.len()).then_some(values)
+}
+
+/// A name as it is compared: an international one has to be given as it is looked up (`xn--…`).
+fn host_name(text: &str) -> Option<String> {
+    let name = text.trim_end_matches('.');
+    let fits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    fits.then(|| name.to_ascii_lowercase())
 }
 
 /// `a6.resolve`.
@@ -132,12 +131,11 @@ pub(crate) fn hosts(node: &Node, key: &str, report: &mut Report) -> Option<Vec<H
     let mut hosts: Vec<HostOverride> = Vec::new();
     for entry in entries {
         let key = join(key, &entry.key);
-        let host = entry.key.trim_end_matches('.').to_ascii_lowercase();
-        if host.is_empty()
-            || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/:*".contains(c))
-        {
-            report.error(&entry.origin, &key, "expected a host name without scheme, port or wildcard");
-        } else if hosts.iter().any(|other| other.host == host) {
+        let Some(host) = host_name(&entry.key) else {
+            report.error(&entry.origin, &key, format!("expected {A_HOST}"));
+            continue;
+        };
+        if hosts.iter().any(|other| other.host == host) {
             report.error(&entry.origin, &key, format!("{host} stands twice; keep one of them"));
         } else if let Some((ip, port)) = entry.node.text().and_then(target) {
             hosts.push(HostOverride { host, ip, port });

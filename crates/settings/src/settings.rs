@@ -26,14 +26,15 @@ pub struct Settings {
     pub memory_budget: Option<u64>,
     /// Host names of upstreams that resolve to a fixed address, from `a6.resolve`.
     pub resolve: Vec<HostOverride>,
+    /// Host names in lower case by which the Admin and the Control API may be reached besides `localhost` and
+    /// addresses (`a6.admin_hosts`).
+    pub admin_hosts: Vec<String>,
     /// PEM file of the authorities trusted for upstream TLS; None means the system's.
     pub ssl_trusted_certificate: Option<PathBuf>,
     /// One line per request.
     pub access_log: AccessLog,
     /// nginx's level name: debug, info, notice, warn, error, crit, alert, emerg or stderr.
     pub error_log_level: String,
-    /// Names of the plugins that may be used; None means all that a6 has.
-    pub plugins: Option<Vec<String>>,
     /// The APISIX version that a6 behaves as, for `Server: APISIX/«version»`.
     pub server_version: String,
 }
@@ -57,33 +58,10 @@ pub struct DataPlane {
     pub max_post_args: u64,
     /// Whether `/a/` is matched as `/a`.
     pub delete_uri_tail_slash: bool,
-    /// Whether routes are matched against the path before percent-decoding.
-    pub match_uri_encoded_slash: bool,
-    /// Whether `;parameters` are taken out of the path, as servlet containers do.
-    pub normalize_uri_like_servlet: bool,
     /// Whether the `Server` header carries the version.
     pub server_tokens: bool,
     /// Whether `X-APISIX-Upstream-Status` is sent always, not only for a 5xx.
     pub show_upstream_status: bool,
-    /// Peers whose `X-Forwarded-*` headers are kept.
-    pub trusted_addresses: Vec<IpNet>,
-    /// Header that carries the client's address when the peer is in `real_ip_from`.
-    pub real_ip_header: String,
-    /// Peers that may set the client's address.
-    pub real_ip_from: Vec<IpNet>,
-    /// Which order of host and path routes are matched in.
-    pub router: Router,
-}
-
-/// `apisix.router.http`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Router {
-    /// `radixtree_host_uri`: host first, then path. The default.
-    HostUri,
-    /// `radixtree_uri`: path first; the host is one of the conditions.
-    Uri,
-    /// `radixtree_uri_with_parameter`: as `Uri`, with `:name` for one segment.
-    UriWithParameter,
 }
 
 /// How the Admin API listens and whom it lets in.
@@ -139,9 +117,9 @@ pub struct HostOverride {
 pub struct AccessLog {
     /// Whether it is written.
     pub enabled: bool,
-    /// A file path, or `/dev/stdout` (the default).
+    /// A file, `/dev/stdout` (the default) or `/dev/stderr`.
     pub path: String,
-    /// nginx's `log_format`, with `$variables`.
+    /// What a line looks like, in nginx's `log_format`; not parsed here.
     pub format: String,
     /// Bytes that are collected before a write.
     pub buffer: u64,

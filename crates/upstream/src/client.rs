@@ -9,7 +9,7 @@ use a6_codec::http1::{ResponseHead, parse_head};
 use a6_core::{Fault, FaultKind, Secret};
 use a6_snapshot::{Keepalive, Target};
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::connection::Connection;
 use crate::dial::dial;
@@ -41,6 +41,8 @@ pub struct Call {
     pub timeout: Duration,
     /// The method, which decides whether the answer has a body.
     pub method: Method,
+    /// Which headers of the answer are wanted.
+    pub keep_header: fn(&HeaderName) -> bool,
     /// The request's head as bytes. It holds the provider's key.
     pub head: Secret<Bytes>,
     /// Its body, in parts.
@@ -152,7 +154,7 @@ impl Transfer<'_> {
             self.write_error = Some(error);
         }
         loop {
-            match parse_head(&mut connection.buffer, &self.call.method) {
+            match parse_head(&mut connection.buffer, &self.call.method, self.call.keep_header) {
                 Ok(Some(mut head)) if !head.status.is_informational() => {
                     // Where it answers before it has read the request, the rest of the request would be in the way.
                     head.reusable &= connection.is_sent() && self.write_error.is_none();

@@ -176,6 +176,6 @@ async fn a_listener_serves_until_it_is_told_to_stop() {
     assert!(reply.starts_with(&format!("HTTP/1.1 {}", StatusCode::OK)), "{reply}");
     assert!(reply.ends_with("{\"total\":0,\"list\":[]}\n"), "{reply}");
     stop.send(()).unwrap();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
 }

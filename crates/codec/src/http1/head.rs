@@ -16,7 +16,7 @@ pub const MAX_HEADERS: usize = 128;
 pub struct ResponseHead {
     /// The status.
     pub status: StatusCode,
-    /// All headers as they came, those of the connection included.
+    /// The headers that were asked for.
     pub headers: HeaderMap,
     /// How the body is framed.
     pub framing: Framing,
@@ -37,11 +37,16 @@ pub enum Framing {
     Close,
 }
 
-/// Takes a response head off the front of `buffer`; none while it is not whole.
+/// Takes a response head off the front of `buffer`; none while it is not whole. Of its headers those are kept that `keep`
+/// asks for: most heads have many that go nowhere.
 ///
 /// # Errors
 /// The bytes are not a response head, or its framing is ambiguous.
-pub fn parse_head(buffer: &mut BytesMut, method: &Method) -> Result<Option<ResponseHead>, Http1Error> {
+pub fn parse_head(
+    buffer: &mut BytesMut,
+    method: &Method,
+    keep: impl Fn(&HeaderName) -> bool,
+) -> Result<Option<ResponseHead>, Http1Error> {
     if buffer.is_empty() {
         return Ok(None);
     }
@@ -60,38 +65,42 @@ pub fn parse_head(buffer: &mut BytesMut, method: &Method) -> Result<Option<Respo
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Http1Error("the response has no valid status"))?;
     let http11 = response.version == Some(1);
-    let spans: Vec<_> =
-        response.headers.iter().map(|header| (header.name, span(buffer, header.value))).collect();
+    let (framing, reusable) = framing(status, response.headers, method, http11)?;
     // One copy of the head, which all header values share; the read buffer stays free for what follows.
     let head = Bytes::copy_from_slice(&buffer[..length]);
-    let headers = collect(&head, &spans)?;
-    let (framing, reusable) = framing(status, &headers, method, http11)?;
-    let _ = buffer.split_to(length);
-    Ok(Some(ResponseHead { status, headers, framing, reusable }))
-}
-
-fn span(buffer: &[u8], part: &[u8]) -> std::ops::Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(buffer.as_ptr() as usize);
-    start..start + part.len()
-}
-
-fn collect(head: &Bytes, spans: &[(&str, std::ops::Range<usize>)]) -> Result<HeaderMap, Http1Error> {
-    let mut headers = HeaderMap::with_capacity(spans.len());
-    for (name, span) in spans {
-        let name =
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| Http1Error("a header name is malformed"))?;
-        let value = if span.is_empty() { Bytes::new() } else { head.slice(span.clone()) };
+    let start = buffer.as_ptr() as usize;
+    let mut headers = HeaderMap::with_capacity(response.headers.len().min(16));
+    for header in &*response.headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes())
+            .map_err(|_| Http1Error("a header name is malformed"))?;
+        if !keep(&name) {
+            continue;
+        }
+        let from = (header.value.as_ptr() as usize).saturating_sub(start);
+        let value = match header.value {
+            [] => Bytes::new(),
+            value => head.slice(from..from + value.len()),
+        };
         let value =
             HeaderValue::from_maybe_shared(value).map_err(|_| Http1Error("a header value is malformed"))?;
         headers.append(name, value);
     }
-    Ok(headers)
+    let _ = buffer.split_to(length);
+    Ok(Some(ResponseHead { status, headers, framing, reusable }))
+}
+
+/// The values of a header, in order.
+fn values<'h>(headers: &'h [httparse::Header<'h>], name: HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name.as_str()))
+        .map(|header| header.value)
 }
 
 /// RFC 9112 §6.3, strict where a lenient reading could desynchronise the connection.
 fn framing(
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: &[httparse::Header<'_>],
     method: &Method,
     http11: bool,
 ) -> Result<(Framing, bool), Http1Error> {
@@ -104,9 +113,9 @@ fn framing(
         return Ok((Framing::Empty, keeps));
     }
     let length = content_length(headers)?;
-    if headers.contains_key(TRANSFER_ENCODING) {
-        let codings: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().collect();
-        let chunked = matches!(codings[..], [one] if one.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let mut codings = values(headers, TRANSFER_ENCODING);
+    if let Some(first) = codings.next() {
+        let chunked = first.eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
         if !chunked {
             return Err(Http1Error("the transfer-encoding is not chunked"));
         }
@@ -120,21 +129,19 @@ fn framing(
     })
 }
 
-fn keeps_alive(headers: &HeaderMap, http11: bool) -> bool {
-    let has = |token: &str| {
-        headers.get_all(CONNECTION).iter().any(|value| {
-            value
-                .to_str()
-                .is_ok_and(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-        })
+fn keeps_alive(headers: &[httparse::Header<'_>], http11: bool) -> bool {
+    let has = |token: &[u8]| {
+        values(headers, CONNECTION)
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
     };
-    if http11 { !has("close") } else { has("keep-alive") }
+    if http11 { !has(b"close") } else { has(b"keep-alive") }
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Http1Error> {
+fn content_length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, Http1Error> {
     let mut found = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for part in value.as_bytes().split(|byte| *byte == b',') {
+    for value in values(headers, CONTENT_LENGTH) {
+        for part in value.split(|byte| *byte == b',') {
             let digits = part.trim_ascii();
             let number = std::str::from_utf8(digits)
                 .ok()

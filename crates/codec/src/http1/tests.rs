@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn head(text: &str) -> Result<Option<ResponseHead>, Http1Error> {
-    parse_head(&mut BytesMut::from(text), &Method::POST)
+    parse_head(&mut BytesMut::from(text), &Method::POST, |_| true)
 }
 
 #[test]
@@ -31,6 +31,16 @@ fn framing_follows_rfc_9112() {
         let found = head(text).unwrap().unwrap();
         assert_eq!((found.framing, found.reusable), (*framing, *reusable), "{text:?}");
     }
+}
+
+#[test]
+fn only_the_headers_asked_for_are_kept() {
+    let text = "HTTP/1.1 200 OK\r\nX-A: 1\r\nServer: s\r\nx-a: 2\r\nX-Empty:\r\ncontent-length: 0\r\n\r\n";
+    let keep = |name: &http::HeaderName| name.as_str().starts_with("x-");
+    let head = parse_head(&mut BytesMut::from(text), &Method::GET, keep).unwrap().unwrap();
+    let found: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(found, [("x-a", b"1".as_slice()), ("x-a", b"2"), ("x-empty", b"")]);
+    assert_eq!(head.framing, Framing::Empty);
 }
 
 #[test]
@@ -134,6 +144,6 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(wire in prop::collection::vec(any::<u8>(), 0..200), step in 1usize..20) {
         let _ = decode_in_steps(Framing::Chunked, &wire, step);
-        let _ = parse_head(&mut BytesMut::from(&wire[..]), &Method::GET);
+        let _ = parse_head(&mut BytesMut::from(&wire[..]), &Method::GET, |_| true);
     }
 }

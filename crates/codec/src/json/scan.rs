@@ -1,4 +1,4 @@
-use wide::u8x16;
+use wide::u8x32;
 
 use super::{Document, Member, Root};
 
@@ -224,24 +224,25 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 
 /// The end of the string whose opening quote is at `start`, and whether it has escapes.
 ///
-/// Sixteen bytes at a time: strings are most of every request, and prompts are full of short runs between escapes.
+/// 32 bytes at a time: strings are most of every request, and prompts are full of short runs between escapes.
 fn string_end(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
     let mut at = start + 1;
     let mut escaped = false;
     'blocks: while let Some((block, _)) = text[at..].split_first_chunk::<BLOCK>() {
-        let mut special = specials(*block);
+        let mut special = specials(block);
         while special != 0 {
-            let place = special.trailing_zeros() as usize;
+            let place = special.trailing_zeros() as usize % BLOCK;
             match block[place] {
-                b'"' => return Ok((at + place + 1, escaped)),
                 b'\\' => {
                     escaped = true;
-                    if block.get(place + 1).is_none_or(|next| !is_short_escape(*next)) {
+                    if place + 1 == BLOCK || !SHORT_ESCAPES[usize::from(block[(place + 1) % BLOCK])] {
                         at = escape_end(text, at + place)?;
                         continue 'blocks;
                     }
+                    // The escaped character means nothing by itself.
                     special &= !(0b11 << place);
                 }
+                b'"' => return Ok((at + place + 1, escaped)),
                 _ => return Err(error(at + place, "a control character in a string")),
             }
         }
@@ -261,26 +262,33 @@ fn string_end(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
     }
 }
 
-const BLOCK: usize = 16;
+const BLOCK: usize = 32;
 
 /// One bit for each byte that ends a run of plain text: a quote, a backslash or a control character.
-fn specials(block: [u8; BLOCK]) -> u32 {
-    let bytes = u8x16::from(block);
-    let last_control = u8x16::splat(0x1f);
-    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
-    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
-    let controls = bytes.min(last_control).simd_eq(bytes);
+fn specials(block: &[u8; BLOCK]) -> u32 {
+    let bytes = u8x32::from(*block);
+    let quotes = bytes.simd_eq(u8x32::splat(b'"'));
+    let backslashes = bytes.simd_eq(u8x32::splat(b'\\'));
+    let controls = bytes.min(u8x32::splat(0x1f)).simd_eq(bytes);
     (quotes | backslashes | controls).to_bitmask()
 }
 
-fn is_short_escape(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-}
+/// The characters that may stand behind a backslash, but for `u`.
+static SHORT_ESCAPES: [bool; 256] = {
+    let mut table = [false; 256];
+    let escapes = b"\"\\/bfnrt";
+    let mut index = 0;
+    while index < escapes.len() {
+        table[escapes[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 /// The end of the escape whose backslash is at `start`.
 fn escape_end(text: &[u8], start: usize) -> Result<usize, JsonError> {
     match text.get(start + 1) {
-        Some(next) if is_short_escape(*next) => Ok(start + 2),
+        Some(next) if SHORT_ESCAPES[usize::from(*next)] => Ok(start + 2),
         Some(b'u') => {
             let digits = text.get(start + 2..start + 6);
             if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {

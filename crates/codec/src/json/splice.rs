@@ -24,7 +24,8 @@ pub fn splice(text: &[u8], document: &Document, edits: &[Edit<'_>]) -> Vec<u8> {
 
 /// The same, where long stretches of the text are shared and not copied.
 pub fn splice_shared(text: &Bytes, document: &Document, edits: &[Edit<'_>]) -> Vec<Bytes> {
-    let mut parts = Parts { text, parts: Vec::new(), fresh: Vec::new() };
+    let fresh = Vec::with_capacity(text.len().min(WORTH_SHARING) + 256);
+    let mut parts = Parts { text, parts: Vec::with_capacity(4), fresh };
     apply(text, document, edits, &mut parts);
     parts.finish()
 }

@@ -1,7 +1,7 @@
 //! Settings that can be used.
 
 use super::{options, read};
-use crate::{HostOverride, Loaded, Options, Role, Router, load, load_bytes};
+use crate::{HostOverride, Loaded, Options, Role, load, load_bytes};
 use ipnet::IpNet;
 use std::fs;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ a6:
   resolve:
     API.openai.com.: 127.0.0.1:8443
     api.anthropic.com: "::1"
+  admin_hosts: [A6.internal., gateway]
 apisix:
   node_listen:
     - 9081
@@ -25,14 +26,12 @@ apisix:
   enable_control: true
   control: {ip: 127.0.0.2, port: 9091}
   ssl: {ssl_trusted_certificate: /etc/ca.pem}
-  router: {http: radixtree_uri}
+  router: {http: radixtree_host_uri}
+  enable_http2: True
   delete_uri_tail_slash: true
-  match_uri_encoded_slash: true
-  normalize_uri_like_servlet: true
   max_post_args_readable_size: 1
   show_upstream_status_in_response_header: true
   enable_server_tokens: false
-  trusted_addresses: [10.0.0.0/8, "::1"]
 nginx_config:
   error_log_level: info
   envs: [HOME]
@@ -40,14 +39,13 @@ nginx_config:
     access_log: logs/access.log
     access_log_buffer: 32k
     access_log_format: $status
+    access_log_format_escape: default
     enable_access_log: false
     client_header_timeout: 1s
     client_body_timeout: 2s
     keepalive_timeout: 0
     send_timeout: 500ms
     client_max_body_size: 64m
-    real_ip_header: X-Client
-    real_ip_from: [192.0.2.1, "unix:"]
 deployment:
   role: traditional
   admin:
@@ -58,7 +56,6 @@ deployment:
     admin_listen: {ip: "::1", port: 9181}
     allow_admin: [127.0.0.1]
     enable_admin_cors: true
-plugins: [ai-proxy, key-auth]
 "#;
 
 fn address(text: &str) -> SocketAddr {
@@ -84,14 +81,12 @@ fn defaults() {
     assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [60, 60, 60, 10]);
     assert_eq!((data.max_body_size, data.max_post_args), (0, 64 << 20));
     assert!(data.server_tokens && !data.show_upstream_status && !data.delete_uri_tail_slash);
-    assert_eq!(data.router, Router::HostUri);
-    assert_eq!(data.real_ip_from, [net("127.0.0.1/32")]);
     let admin = settings.admin.as_ref().unwrap();
     assert_eq!(admin.listen, address("127.0.0.1:9180"));
     assert_eq!(admin.allow, [net("127.0.0.0/24"), net("::1/128")]);
     assert!(admin.keys.is_empty() && admin.generate && admin.key_required && !admin.cors);
     assert_eq!(settings.control, Some(address("127.0.0.1:9090")));
-    assert!(settings.workers >= 1 && settings.plugins.is_none() && settings.resolve.is_empty());
+    assert!(settings.workers >= 1 && settings.resolve.is_empty() && settings.admin_hosts.is_empty());
     assert_eq!(settings.data_dir, Path::new("/home/u/.local/share/a6"));
     assert_eq!(settings.drain_timeout, Duration::from_secs(30));
     assert!(settings.access_log.enabled);
@@ -113,7 +108,7 @@ fn every_key_arrives() {
     assert_eq!(settings.control, Some(address("127.0.0.2:9091")));
     assert_eq!(settings.ssl_trusted_certificate, Some(PathBuf::from("/etc/ca.pem")));
     assert_eq!(settings.error_log_level, "info");
-    assert_eq!(settings.plugins, Some(vec!["ai-proxy".to_owned(), "key-auth".to_owned()]));
+    assert_eq!(settings.admin_hosts, ["a6.internal", "gateway"]);
     let log = &settings.access_log;
     assert_eq!(
         (log.enabled, log.path.as_str(), log.format.as_str(), log.buffer),
@@ -125,12 +120,7 @@ fn every_key_arrives() {
     let timeouts = [data.header_timeout, data.body_timeout, data.keepalive_timeout, data.send_timeout];
     assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1000, 2000, 0, 500]);
     assert_eq!((data.max_body_size, data.max_post_args), (64 << 20, 1 << 20));
-    assert!(data.delete_uri_tail_slash && data.match_uri_encoded_slash && data.normalize_uri_like_servlet);
-    assert!(!data.server_tokens && data.show_upstream_status);
-    assert_eq!(data.trusted_addresses, [net("10.0.0.0/8"), net("::1/128")]);
-    assert_eq!(data.real_ip_header, "X-Client");
-    assert_eq!(data.real_ip_from, [net("192.0.2.1/32")]);
-    assert_eq!(data.router, Router::Uri);
+    assert!(data.delete_uri_tail_slash && data.show_upstream_status && !data.server_tokens);
 
     let admin = settings.admin.unwrap();
     assert_eq!(admin.listen, address("[::1]:9181"));

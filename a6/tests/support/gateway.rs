@@ -41,6 +41,7 @@ pub struct Setup {
     home: Option<Arc<TempDir>>,
     settings: String,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -55,6 +56,7 @@ impl Setup {
             home: None,
             settings: String::new(),
             flags: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -91,6 +93,12 @@ impl Setup {
     /// Adds a flag of `a6 serve` and its value.
     pub fn flag(mut self, name: &str, value: &str) -> Self {
         self.flags.extend([name.to_string(), value.to_string()]);
+        self
+    }
+
+    /// Adds an environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_string(), value.to_string()));
         self
     }
 
@@ -131,6 +139,7 @@ impl Setup {
             .arg(home.path().join("data"))
             .args(["--workers", &self.workers.to_string()])
             .args(&self.flags)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output("stdout.log"))
             .stderr(output("stderr.log"))
@@ -254,6 +263,11 @@ impl Gateway {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         kibibytes.unwrap_or_else(|| panic!("no {name} in {path}:\n{text}")) * 1024
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the process to end by itself.

@@ -144,27 +144,29 @@ impl Connection {
         self.answer(b"")
     }
 
-    /// Everything that comes until the other side closes; `None` where it still says something, or nothing, after `limit`.
+    /// Everything that comes until the other side closes; `None` where it is still open after `limit`. What came until then
+    /// stays to be read.
     pub fn until_closed(&mut self, limit: Duration) -> Option<Vec<u8>> {
         let deadline = Instant::now() + limit;
-        let mut bytes = [0; 16 * 1024];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
+        let mut closed = false;
+        while !closed && Instant::now() < deadline {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).expect("a timeout can be set");
+            let mut bytes = [0; 16 * 1024];
             match self.stream.read(&mut bytes) {
-                Ok(0) => return Some(std::mem::take(&mut self.buffer)),
-                Ok(count) => self.buffer.extend_from_slice(&bytes[..count]),
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
-                    self.reset = true;
-                    return Some(std::mem::take(&mut self.buffer));
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&bytes[..count]);
+                    closed = count == 0;
                 }
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
-                Err(e) => panic!("cannot read: {e}"),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(e) => {
+                    self.reset = e.kind() == ErrorKind::ConnectionReset;
+                    closed = true;
+                }
             }
         }
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        closed.then(|| std::mem::take(&mut self.buffer))
     }
 
     /// Writes as long as the other side takes bytes; false once it has closed.

@@ -1,5 +1,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use a6_codec::json::{Document, JsonError, Scanner};
@@ -191,8 +192,15 @@ async fn scan(bytes: &[u8]) -> Result<Document, JsonError> {
 
 async fn next(incoming: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, Fault> {
     loop {
-        let frame = tokio::time::timeout(limit, poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)));
-        match frame.await {
+        // Most bodies are there already; only one that is awaited needs a timer.
+        let ready = poll_fn(|cx| Poll::Ready(Pin::new(&mut *incoming).poll_frame(cx))).await;
+        let frame = match ready {
+            Poll::Ready(frame) => Ok(frame),
+            Poll::Pending => {
+                tokio::time::timeout(limit, poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx))).await
+            }
+        };
+        match frame {
             Err(_) => return Err(too_slow(limit)),
             Ok(None) => return Ok(None),
             Ok(Some(Err(_))) => return Err(gone()),

@@ -14,6 +14,10 @@ use crate::IdleTimer;
 /// Most answers fit; a read that fills the buffer makes the next one larger.
 const FIRST_READ: usize = 4 << 10;
 const LARGEST_READ: usize = 64 << 10;
+/// So many small reads in a row make a stream of small events.
+const MANY: u32 = 4;
+/// Enough for any number of events that come one by one.
+const LEAST_READ: usize = 2 << 10;
 /// Parts of a request that go out in one system call.
 const MAX_PARTS: usize = 8;
 
@@ -31,6 +35,10 @@ pub(crate) struct Connection {
     /// What was read and not yet taken.
     pub(crate) buffer: BytesMut,
     read_size: usize,
+    /// Reads in a row that brought little.
+    small_reads: u32,
+    /// The buffer was made for larger reads than come.
+    is_oversized: bool,
     timer: IdleTimer,
     /// What is left of a request that the upstream answers before it has read it.
     unsent: VecDeque<Bytes>,
@@ -42,6 +50,8 @@ impl Connection {
             io,
             buffer: BytesMut::new(),
             read_size: FIRST_READ,
+            small_reads: 0,
+            is_oversized: false,
             timer: IdleTimer::new(),
             unsent: Default::default(),
         }
@@ -63,10 +73,12 @@ impl Connection {
 
     /// Gives memory back while it is idle, but for a buffer of the usual size.
     pub(crate) fn rest(&mut self) {
-        if self.read_size > FIRST_READ {
+        if self.read_size != FIRST_READ {
             self.buffer = BytesMut::new();
             self.read_size = FIRST_READ;
+            self.is_oversized = false;
         }
+        self.small_reads = 0;
     }
 
     /// From now on, `limit` may pass without progress.
@@ -81,14 +93,21 @@ impl Connection {
 
     /// Reads once into the buffer; 0 is the end of the connection.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.is_oversized && self.buffer.is_empty() {
+            self.is_oversized = false;
+            self.buffer = BytesMut::with_capacity(self.read_size);
+        }
         // A piece of a line may be left over; read beyond it rather than in driblets.
         self.buffer.reserve(self.read_size);
         let count = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.io), cx, &mut self.buffer))?;
         if count >= self.read_size {
             self.read_size = (self.read_size * 4).min(LARGEST_READ);
-        } else if count * 4 < self.read_size {
-            // After a burst an open stream should not hold a large buffer for small events.
-            self.read_size = (self.read_size / 4).max(FIRST_READ);
+        }
+        self.small_reads = if count * 4 < self.read_size { self.small_reads + 1 } else { 0 };
+        if self.small_reads >= MANY && self.read_size > LEAST_READ {
+            // An open stream of small events should not hold a large buffer.
+            self.read_size = LEAST_READ;
+            self.is_oversized = true;
         }
         self.timer.progress();
         Poll::Ready(Ok(count))

@@ -72,3 +72,13 @@ provide_node_modules() {
   (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2) || return 1
   cp "$folder/package-lock.json" "$folder/node_modules/.is"
 }
+
+FUZZ_VERSION=0.13.2
+
+# cargo-fuzz, compiled once.
+provide_fuzz() {
+  [[ "$(cargo-fuzz --version 2> /dev/null)" != "cargo-fuzz $FUZZ_VERSION" ]] || return 0
+  cargo install --locked cargo-fuzz --version "$FUZZ_VERSION" --root "$TOOLS" >&2 || return 1
+  hash -r
+  [[ "$(cargo-fuzz --version)" == "cargo-fuzz $FUZZ_VERSION" ]]
+}

@@ -173,7 +173,8 @@ fn the_first_start_registers_the_context_local_once() {
     let home = Arc::new(tempfile::tempdir().unwrap());
     let contexts = home.path().join("a6/config.yaml");
     let mut gateway = Setup::new().without_admin_key().home(&home).start();
-    let text = fs::read_to_string(&contexts).unwrap_or_else(|e| panic!("{e}: {}", gateway.output()));
+    // The listeners come first, since the context is of use only with them.
+    let text = support::eventually("the context file", || fs::read_to_string(&contexts).ok());
     assert!(text.contains("current-context: local\n") && text.contains("name: local\n"), "{text}");
     assert!(text.contains(&format!("server: http://{}\n", gateway.admin)), "{text}");
     let key = text

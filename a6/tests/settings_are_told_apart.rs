@@ -79,7 +79,7 @@ fn a_wrong_type_names_file_line_key_and_what_was_expected() {
         ),
         (
             "apisix:\n  node_listen: [{port: 1}, {ip: x, port: 2}]\n",
-            "2:34",
+            "2:33",
             "apisix.node_listen[1].ip",
             "an IP address",
             "\"x\"",
@@ -274,7 +274,7 @@ fn what_is_not_understood_is_one_warning_each_and_the_gateway_serves() {
         ("nonsense: ", "unknown key, ignored"),
         ("a6.wokers: ", "did you mean a6.workers?"),
         ("A6_CONF_A6__DRAIN_TIMOUT: a6.drain_timout: ", "did you mean a6.drain_timeout?"),
-        ("A6_CONF_EXT_PLUGIN__CMD: ", "ext_plugin"),
+        ("A6_CONF_EXT_PLUGIN__CMD: ", "did you mean ext-plugin?"),
         ("APISIX_DEPLOYMENT_ETCD_HOST: ", "the embedded store is used"),
     ];
     for (key, said) in expected {

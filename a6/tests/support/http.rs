@@ -118,13 +118,21 @@ impl Connection {
     /// The next final head; interim ones (1xx) are skipped. `None` where the connection ends first.
     pub fn head(&mut self) -> Option<Head> {
         loop {
+            let head = self.any_head()?;
+            if head.status >= 200 {
+                return Some(head);
+            }
+        }
+    }
+
+    /// The next head, interim or final. `None` where the connection ends first.
+    pub fn any_head(&mut self) -> Option<Head> {
+        loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 let raw: Vec<u8> = self.buffer.drain(..end + 4).collect();
-                let head = Head::parse(&raw);
-                if head.status >= 200 {
-                    return Some(head);
-                }
-            } else if !self.fill() {
+                return Some(Head::parse(&raw));
+            }
+            if !self.fill() {
                 return None;
             }
         }

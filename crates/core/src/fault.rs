@@ -36,6 +36,8 @@ pub enum FaultKind {
     UpstreamNoDone,
     /// An answer passed a limit that the configuration sets.
     LimitExceeded,
+    /// The gateway stops, and the request has had its time.
+    Draining,
     /// A bug of ours.
     Internal,
 }
@@ -59,6 +61,7 @@ impl FaultKind {
             Self::UpstreamTruncated => "upstream_truncated",
             Self::UpstreamNoDone => "upstream_no_done",
             Self::LimitExceeded => "limit_exceeded",
+            Self::Draining => "gateway_draining",
             Self::Internal => "internal_error",
         }
     }

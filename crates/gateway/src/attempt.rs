@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::access::{Admitted, before_proxy};
-use crate::headers::{reaches_client, write_client_headers};
+use crate::headers::{is_event_stream, reaches_client, write_client_headers};
 use crate::settle::{Refused, Settlement};
 
 /// A request whose answer has begun.
@@ -91,8 +91,11 @@ async fn try_instance<P: Plugin>(
         response_bytes: 0,
     });
     let worker = settlement.worker.clone();
-    let result = worker.upstream.send(call).await;
-    let result = result.and_then(|answer| within_limit(answer, instance));
+    let result = match worker.upstream.send(call).await {
+        // Boxed, since few have limits and every connection keeps a request's future.
+        Ok(answer) if instance.has_limits() => Box::pin(within_limits(answer, instance, started)).await,
+        result => result,
+    };
     if let Some(attempt) = settlement.record.attempts.last_mut() {
         match &result {
             Ok(answer) => {
@@ -132,8 +135,8 @@ async fn build<P: Plugin>(
     };
     let length: usize = body.iter().map(Bytes::len).sum();
     settlement.record.tool_count = described.tool_count;
-    settlement.record.end_user = described.end_user.map(String::into_boxed_str);
-    settlement.record.model = shaped.model.map(String::into_boxed_str);
+    settlement.record.set_end_user(described.end_user.as_deref());
+    settlement.record.set_model(shaped.model.as_deref());
     let mut bytes = Vec::with_capacity(head.expose().len() + 512);
     bytes.extend_from_slice(head.expose());
     write_client_headers(&mut bytes, &settlement.request, instance);
@@ -150,14 +153,36 @@ async fn build<P: Plugin>(
     Ok((call, shaped.hides_usage))
 }
 
-/// An answer that announces more than is allowed is not read at all.
-fn within_limit(answer: Answer, instance: &Instance) -> Result<Answer, Fault> {
+/// Holds an answer against its limits while the client can still be told so by a status. Without limits nothing is read.
+async fn within_limits(mut answer: Answer, instance: &Instance, started: Instant) -> Result<Answer, Fault> {
+    let is_stream = is_event_stream(&answer.head.headers);
     match (answer.head.framing, instance.max_response_bytes) {
-        (Framing::Length(length), Some(limit)) if length > limit => Err(Fault {
-            retry: Retry::Never,
-            ..Fault::policy(FaultKind::LimitExceeded, StatusCode::BAD_GATEWAY, "max_response_bytes exceeded")
-        }),
-        _ => Ok(answer),
+        (Framing::Length(length), Some(limit)) if length > limit => return Err(too_long()),
+        (Framing::Chunked | Framing::Close, Some(limit))
+            if !is_stream && answer.body.read_ahead(limit).await? =>
+        {
+            return Err(too_long());
+        }
+        _ => {}
+    }
+    if let Some(limit) = instance.max_stream_duration.filter(|_| is_stream) {
+        let first = tokio::time::timeout_at((started + limit).into(), answer.body.read_ahead(0));
+        first.await.unwrap_or_else(|_| Err(too_slow()))?;
+    }
+    Ok(answer)
+}
+
+fn too_long() -> Fault {
+    let fault =
+        Fault::policy(FaultKind::LimitExceeded, StatusCode::BAD_GATEWAY, "max_response_bytes exceeded");
+    Fault { retry: Retry::Never, ..fault }
+}
+
+fn too_slow() -> Fault {
+    let text = "max_stream_duration_ms exceeded";
+    Fault {
+        retry: Retry::Never,
+        ..Fault::policy(FaultKind::LimitExceeded, StatusCode::GATEWAY_TIMEOUT, text)
     }
 }
 

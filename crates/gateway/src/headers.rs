@@ -58,8 +58,8 @@ pub(crate) fn write_client_headers(head: &mut Vec<u8>, request: &Request, instan
         }
     }
     write(head, &X_FORWARDED_PROTO, request.client.scheme.as_bytes());
-    if let Some(host) = request.headers.get(HOST) {
-        write(head, &X_FORWARDED_HOST, host.as_bytes());
+    if let Some(authority) = request.authority() {
+        write(head, &X_FORWARDED_HOST, authority.as_bytes());
     }
     write(head, &X_FORWARDED_PORT, request.client.local.port().to_string().as_bytes());
 }
@@ -75,6 +75,13 @@ fn write(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 fn connection_tokens(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|text| text.split(',')).map(|token| token.trim().to_ascii_lowercase()).collect()
+}
+
+/// Whether an answer says that it is a stream of events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const NAME: &[u8] = b"text/event-stream";
+    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    value.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
 }
 
 /// Whether a header of a provider's answer reaches the client: what describes the body, what identifies the request at

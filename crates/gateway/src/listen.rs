@@ -115,6 +115,7 @@ async fn accept<P: Plugin>(
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(drain_limit, all_ended).await.is_err() {
         tracing::warn!("the drain timeout passed with connections open; they are cut");
+        worker.cutting.set(true);
     }
 }
 
@@ -133,7 +134,8 @@ macro_rules! until_drained {
 }
 
 /// Whether the client speaks HTTP/2 with prior knowledge. Nothing is taken from the socket.
-async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> bool {
+/// `None` if the client does not say in time.
+async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> Option<bool> {
     let mut start = [0u8; HTTP2_PREFACE.len()];
     let peek = async {
         loop {
@@ -146,7 +148,7 @@ async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> bool 
             }
         }
     };
-    tokio::time::timeout(limit, peek).await.unwrap_or(false)
+    tokio::time::timeout(limit, peek).await.ok()
 }
 
 /// Runs hyper's tasks for one HTTP/2 stream on the connection's own thread.
@@ -175,8 +177,11 @@ async fn connection<P: Plugin>(
         // It has asked for nothing yet.
         _ = draining.wait_for(|draining| *draining) => return,
     };
-    let link =
-        Rc::new(Link { client: Rc::new(Client { peer, local, scheme: "http" }), wire: Wire::default() });
+    let Some(speaks_http2) = speaks_http2 else { return };
+    let link = Rc::new(Link {
+        client: Rc::new(Client { peer, local, scheme: "http" }),
+        wire: Wire::new(worker.cutting.clone()),
+    });
     let patience = Patience {
         keepalive: worker.config.keepalive_timeout,
         head: worker.config.header_timeout,

@@ -2,8 +2,10 @@ use std::rc::Rc;
 
 use a6_core::{Fault, FaultKind};
 use a6_snapshot::{Exchange, Plugin, Record, Request, RequestBody, Stop};
-use http::header::HOST;
-use http::{StatusCode, Version};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::settle::{Refused, Settlement};
@@ -20,21 +22,49 @@ pub(crate) fn receive<P: Plugin>(
     request: http::Request<Incoming>,
 ) -> Result<Received<P>, Refused<P>> {
     let (parts, incoming) = request.into_parts();
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    let one_host = parts.version != Version::HTTP_11 || hosts == 1;
-    let mut record = Record::begin(parts.method.clone(), worker.config.clock.unix_ms());
+    let wrong = wrong_head(&parts);
+    let method = match parts.method.as_str().len() {
+        0..=MAX_METHOD => parts.method.clone(),
+        _ => Method::default(),
+    };
+    let mut record = Record::begin(method, worker.config.clock.unix_ms());
     record.request_id = worker.next_request_id();
     let body = RequestBody::new(incoming, worker.config.body_limits.clone());
     let (request, has_path) = Request::new(parts, link.client.clone());
     let mut settlement = Settlement::new(Exchange { request, body, plan: None, record }, link, worker);
-    settlement.closes = !one_host || !has_path;
-    if !one_host {
-        return Err(settlement.refuse(bad_head("the request needs exactly one Host header")));
-    }
-    if !has_path {
-        return Err(settlement.refuse(bad_head("the request's path is malformed")));
+    if let Some(text) = wrong.or((!has_path).then_some("the request's path is malformed")) {
+        settlement.closes = true;
+        return Err(settlement.refuse(bad_head(text)));
     }
     Ok(Received(settlement))
+}
+
+/// Methods are short words; a longer one is remembered nowhere.
+const MAX_METHOD: usize = 32;
+
+/// What of a head could be read in two ways, or by two readers differently.
+fn wrong_head(parts: &Parts) -> Option<&'static str> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    let codings: Vec<_> = parts.headers.get_all(TRANSFER_ENCODING).iter().collect();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if hosts.next().is_some() || (host.is_none() && parts.version == Version::HTTP_11) {
+        Some("the request needs exactly one Host header")
+    } else if host.is_some_and(|host| !is_authority(host)) {
+        Some("the Host header is malformed")
+    } else if !codings.is_empty() && !matches!(codings[..], [one] if is_chunked(one)) {
+        Some("the request's transfer-encoding is not chunked")
+    } else if !codings.is_empty() && parts.headers.contains_key(CONTENT_LENGTH) {
+        Some("the request has both a content-length and a transfer-encoding")
+    } else if parts.method.as_str().len() > MAX_METHOD {
+        Some("the request's method is too long")
+    } else {
+        None
+    }
+}
+
+fn is_authority(host: &HeaderValue) -> bool {
+    host.is_empty() || (Authority::try_from(host.as_bytes()).is_ok() && !host.as_bytes().contains(&b'@'))
 }
 
 fn bad_head(text: &'static str) -> Stop {

@@ -19,7 +19,8 @@ pub(crate) async fn travel<P: Plugin>(
     match stages(worker, link, request).await {
         Ok(response) => response,
         Err(mut refused) => {
-            render::let_client_read(&mut refused.settlement).await;
+            // Boxed, since it is rare and every connection keeps a future like this.
+            Box::pin(render::let_client_read(&mut refused.settlement)).await;
             render::refused(refused)
         }
     }

@@ -10,6 +10,8 @@ use http::StatusCode;
 use crate::wire::Link;
 use crate::worker::Worker;
 
+const CUT: &str = "the gateway stopped before the request was over";
+
 /// Owns a request from the moment its head was read, and settles it exactly once: when it is dropped.
 ///
 /// So there is no path on which a request leaves no record or two. Whoever reaches a terminal state notes it in the
@@ -69,7 +71,10 @@ impl<P: Plugin> DerefMut for Settlement<P> {
 
 impl<P: Plugin> Drop for Settlement<P> {
     fn drop(&mut self) {
-        if self.exchange.record.outcome.is_none() {
+        if self.exchange.record.outcome.is_none() && self.worker.cutting.get() {
+            let cut = Fault::gateway(FaultKind::Draining, StatusCode::SERVICE_UNAVAILABLE, CUT);
+            self.fail(Outcome::Aborted, &cut);
+        } else if self.exchange.record.outcome.is_none() {
             let gone = Fault::client(FaultKind::ClientGone, StatusCode::BAD_REQUEST, "the client went away");
             self.fail(Outcome::ClientGone, &gone);
         }

@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version};
 
 use crate::attempt::Answering;
 use crate::body::{Aborted, AnswerBody};
+use crate::headers::is_event_stream;
 use crate::settle::Settlement;
 
 /// An upstream's answer on its way to the client: forwarded as it comes, its usage read in passing.
@@ -63,11 +64,10 @@ struct Limits {
 pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<P>> {
     let Answering { mut settlement, instance, protocol, answer, hides_usage, started } = answering;
     let head = answer.head;
-    let content_type = head.headers.get(CONTENT_TYPE).cloned();
-    let content_type = content_type.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
     // An upstream that does not say what it sends is taken at the client's word.
-    let unlabelled_stream = content_type.is_empty() && settlement.record.stream && head.status.is_success();
-    let reader = if contains(content_type, b"text/event-stream") || unlabelled_stream {
+    let unlabelled_stream =
+        !head.headers.contains_key(CONTENT_TYPE) && settlement.record.stream && head.status.is_success();
+    let reader = if is_event_stream(&head.headers) || unlabelled_stream {
         Reader::Events { decoder: SseDecoder::default(), stream: protocol.stream_reader(hides_usage) }
     } else {
         Reader::Plain(protocol.plain_reader())
@@ -96,6 +96,9 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     }
     if is_stream {
         settlement.request.detach();
+    }
+    if !is_bodiless && !is_stream {
+        parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     }
     let limits = Limits {
         started,
@@ -144,10 +147,6 @@ fn finish_head<P: Plugin>(
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
-}
-
 impl<P: Plugin> AnswerStream<P> {
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Over | State::Ending(Ending::Proper))
@@ -166,14 +165,21 @@ impl<P: Plugin> AnswerStream<P> {
                     }
                 }
                 State::Last(data, ending) => {
-                    self.state = State::Ending(ending);
+                    self.state = match ending {
+                        Ending::Proper => State::Ending(ending),
+                        // Counted from before this piece goes out: it has left when the count has grown.
+                        Ending::Abort => State::Flushing(self.settlement.link.wire.flushes()),
+                    };
                     self.settlement.record.response_bytes += data.len() as u64;
                     return Poll::Ready(Some(Ok(http_body::Frame::data(data))));
                 }
                 State::Ending(Ending::Proper) | State::Over => return Poll::Ready(None),
                 State::Ending(Ending::Abort) => {
-                    // hyper drops what it has not written yet when a body fails.
-                    self.state = State::Flushing(self.settlement.link.wire.flushes());
+                    // hyper drops what it has not written yet when a body fails. In HTTP/2 it has left long ago,
+                    // and nothing else may ever be flushed.
+                    let is_http2 = self.settlement.request.version >= Version::HTTP_2;
+                    let flushes = self.settlement.link.wire.flushes();
+                    self.state = State::Flushing(if is_http2 { flushes.wrapping_sub(1) } else { flushes });
                 }
                 State::Flushing(from) if self.settlement.link.wire.flushes() == from => {
                     self.state = State::Flushing(from);

@@ -38,9 +38,18 @@ pub(crate) struct Wire {
     lingers: Cell<bool>,
     /// Requests between their head and the end of their answer.
     in_flight: Cell<usize>,
+    /// Requests whose head has been here.
+    entered: Cell<u64>,
+    /// What is still open is being cut.
+    cutting: Rc<Cell<bool>>,
 }
 
 impl Wire {
+    /// For a connection of a worker that says by `cutting` when it gives up waiting for its connections.
+    pub(crate) fn new(cutting: Rc<Cell<bool>>) -> Self {
+        Self { cutting, ..Self::default() }
+    }
+
     /// A number that grows whenever everything written so far has left.
     pub(crate) fn flushes(&self) -> u64 {
         self.flushes.get()
@@ -63,6 +72,7 @@ impl Wire {
 
     /// A request's head is here.
     pub(crate) fn enter(&self) {
+        self.entered.set(self.entered.get() + 1);
         self.in_flight.set(self.in_flight.get() + 1);
     }
 
@@ -94,6 +104,8 @@ pub(crate) struct ClientIo {
     link: Rc<Link>,
     patience: Patience,
     waiting: Waiting,
+    /// How many requests had entered at the last look.
+    seen: u64,
     read: IdleTimer,
     write: IdleTimer,
     is_writing: bool,
@@ -128,6 +140,7 @@ impl ClientIo {
             patience,
             // A new connection has to begin its first request as soon as a head has to end.
             waiting: Waiting::RestOfHead,
+            seen: 0,
             read,
             write: IdleTimer::new(),
             is_writing: false,
@@ -137,6 +150,12 @@ impl ClientIo {
 
     /// Bytes came, or none did: which clock runs now?
     fn watch_reads(&mut self, cx: &mut Context<'_>, got_bytes: bool) -> Poll<()> {
+        let entered = self.link.wire.entered.get();
+        if self.seen != entered {
+            // A request has come and may have gone since the last look.
+            self.seen = entered;
+            self.waiting = Waiting::Nothing;
+        }
         let now = match (self.link.wire.in_flight.get(), self.waiting, got_bytes) {
             (1.., _, _) => Waiting::Nothing,
             (0, Waiting::Nothing, false) => Waiting::NextRequest,
@@ -231,6 +250,11 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         self.link.wire.flushed();
+        if self.link.wire.in_flight.get() == 0 {
+            // hyper waits for the next request without asking for it: the clock has to run all the same. Once it has
+            // fired, the next read tells.
+            let _ = self.watch_reads(cx, false);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -245,7 +269,7 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
-        if self.link.wire.resets.get() {
+        if self.link.wire.resets.get() || self.link.wire.cutting.get() {
             // Where it cannot be set, the close is a plain one.
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }

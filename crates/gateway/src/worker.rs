@@ -56,6 +56,8 @@ pub struct Worker<P> {
     pub(crate) upstream: Upstream,
     pub(crate) requests: Arc<RequestLog>,
     request_ids: Cell<u128>,
+    /// What is still open is being cut by us.
+    pub(crate) cutting: Rc<Cell<bool>>,
 }
 
 impl<P: Plugin> Worker<P> {
@@ -63,7 +65,7 @@ impl<P: Plugin> Worker<P> {
     pub fn new(config: Arc<Config<P>>) -> Self {
         let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
         let requests = config.requests.clone();
-        Self { config, upstream, requests, request_ids: Cell::new(random_start()) }
+        Self { config, upstream, requests, request_ids: Cell::new(random_start()), cutting: Rc::default() }
     }
 
     /// 32 hexadecimal digits that no other request has: a random start per thread, and a step that spreads over all

@@ -13,6 +13,8 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// More threads than any machine has cores for; each opens files and sockets of its own.
+const MAX_WORKERS: usize = 1024;
 /// The APISIX version whose behaviour a6 follows.
 const SERVER_VERSION: &str = "3.18.0";
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -137,8 +139,13 @@ fn address(values: &Values, ip: &str, port: &str, default: u16) -> SocketAddr {
 }
 
 fn workers(values: &Values, options: &Options, report: &mut Report) -> usize {
-    if options.workers == Some(0) {
-        report.error(&Origin::Named("--workers".into()), "", "expected at least 1, found 0");
+    match options.workers {
+        Some(0) => report.error(&Origin::Named("--workers".into()), "", "expected at least 1, found 0"),
+        Some(count) if count > MAX_WORKERS => {
+            let message = format!("expected at most {MAX_WORKERS}, found {count}");
+            report.error(&Origin::Named("--workers".into()), "", &message);
+        }
+        _ => {}
     }
     let set = values.whole("a6.workers").and_then(|count| usize::try_from(count).ok());
     options.workers.or(set).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))

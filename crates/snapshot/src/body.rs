@@ -121,15 +121,15 @@ impl RequestBody {
 
     /// Reads and forgets what the client still sends, so that it can read its answer. False if there is too much of it.
     pub async fn discard(&mut self, max: u64, time: Duration) -> bool {
-        let State::Unread(mut incoming) = std::mem::replace(&mut self.state, State::Lost) else {
-            return true;
+        let too_much = self.announced().is_some_and(|length| length > max);
+        let mut incoming = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Read(_) => return true,
+            State::Unread(incoming) if incoming.is_end_stream() => return true,
+            State::Unread(_) if too_much => return false,
+            State::Unread(incoming) => incoming,
+            // Given up in the middle.
+            State::Lost => return false,
         };
-        if incoming.is_end_stream() {
-            return true;
-        }
-        if self.announced().is_some_and(|length| length > max) {
-            return false;
-        }
         let all = async {
             let mut length = 0;
             while let Ok(Some(data)) = next(&mut incoming, time).await {
@@ -203,7 +203,7 @@ async fn next(incoming: &mut Incoming, limit: Duration) -> Result<Option<Bytes>,
         match frame {
             Err(_) => return Err(too_slow(limit)),
             Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => return Err(gone()),
+            Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 // Trailers of a request are not passed on.
                 if let Ok(data) = frame.into_data() {
@@ -222,6 +222,17 @@ fn too_large(size: u64, max: u64) -> Fault {
 fn too_slow(limit: Duration) -> Fault {
     let text = format!("no byte of the request body came for {} ms", limit.as_millis());
     Fault::client(FaultKind::RequestTimeout, StatusCode::REQUEST_TIMEOUT, text)
+}
+
+/// The client sent what is no chunk, or it went away.
+fn broken(error: &hyper::Error) -> Fault {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let malformed = [std::io::ErrorKind::InvalidInput, std::io::ErrorKind::InvalidData];
+    if io.is_some_and(|io| malformed.contains(&io.kind())) {
+        let text = "the framing of the request body is malformed";
+        return Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, text);
+    }
+    gone()
 }
 
 fn gone() -> Fault {

@@ -86,6 +86,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Whether an answer is held against limits.
+    pub fn has_limits(&self) -> bool {
+        self.max_response_bytes.is_some() || self.max_stream_duration.is_some()
+    }
+
     /// The path for a protocol; empty if the provider does not speak it.
     pub fn path(&self, protocol: Protocol) -> Arc<str> {
         let spoken = self.paths.iter().find(|(spoken, _)| *spoken == protocol);

@@ -116,6 +116,15 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
 }
 
+/// What clients name is kept only so far: the last requests are remembered.
+const MAX_NAME: usize = 256;
+const MAX_FAULT_TEXT: usize = 1024;
+
+/// A copy of at most `max` bytes.
+fn bounded(text: &str, max: usize) -> Box<str> {
+    text[..text.floor_char_boundary(max)].into()
+}
+
 impl Record {
     /// A request that begins now.
     pub fn begin(method: Method, unix_ms: u64) -> Self {
@@ -152,6 +161,21 @@ impl Record {
         std::mem::replace(self, Self::begin(Method::GET, 0))
     }
 
+    /// Notes the model that the client named.
+    pub fn set_request_model(&mut self, model: Option<&str>) {
+        self.request_model = model.map(|model| bounded(model, MAX_NAME));
+    }
+
+    /// Notes the model that is asked.
+    pub fn set_model(&mut self, model: Option<&str>) {
+        self.model = model.map(|model| bounded(model, MAX_NAME));
+    }
+
+    /// Notes whom the client says it asks for.
+    pub fn set_end_user(&mut self, user: Option<&str>) {
+        self.end_user = user.map(|user| bounded(user, MAX_NAME));
+    }
+
     /// Notes a terminal state; only the first one counts.
     pub fn end(&mut self, outcome: Outcome) {
         self.outcome.get_or_insert(outcome);
@@ -161,7 +185,7 @@ impl Record {
     pub fn fail(&mut self, fault: &Fault) {
         if self.fault.is_none() {
             self.fault = Some(fault.kind);
-            self.fault_text = Some(fault.text.as_ref().into());
+            self.fault_text = Some(bounded(&fault.text, MAX_FAULT_TEXT));
         }
     }
 }

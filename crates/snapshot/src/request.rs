@@ -65,12 +65,17 @@ impl Request {
         self.path.as_deref().unwrap_or(self.uri.path())
     }
 
+    /// Host and port as the client wrote them: the target's, which wins, or the `Host` header's.
+    pub fn authority(&self) -> Option<&str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.header(HOST.as_str()),
+        }
+    }
+
     /// The host that is asked for, without port and trailing dot; empty if there is none.
     pub fn host(&self) -> &str {
-        let authority = match self.uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => self.header(HOST.as_str()).unwrap_or_default(),
-        };
+        let authority = self.authority().unwrap_or_default();
         let host = match authority.rfind(':') {
             Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
             _ => authority,

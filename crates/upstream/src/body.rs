@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -30,6 +32,8 @@ pub struct UpstreamBody {
     target: Arc<Target>,
     pool: Rc<Pool>,
     end: BodyEnd,
+    /// What was read ahead of its time.
+    ahead: VecDeque<Bytes>,
 }
 
 impl UpstreamBody {
@@ -49,6 +53,7 @@ impl UpstreamBody {
             target,
             pool,
             end: BodyEnd::Framed,
+            ahead: VecDeque::new(),
         };
         if body.decoder.is_done() {
             body.release();
@@ -58,7 +63,26 @@ impl UpstreamBody {
 
     /// Whether nothing will come any more.
     pub fn is_done(&self) -> bool {
-        self.connection.is_none()
+        self.connection.is_none() && self.ahead.is_empty()
+    }
+
+    /// Reads ahead until more than `bytes` bytes are there or the body ends; [`UpstreamBody::poll_data`] gives them out
+    /// later. True if there are more than that.
+    ///
+    /// # Errors
+    /// The body broke.
+    pub async fn read_ahead(&mut self, bytes: u64) -> Result<bool, Fault> {
+        let mut length = 0;
+        let mut pieces = VecDeque::new();
+        while length <= bytes
+            && let Some(piece) = poll_fn(|cx| self.poll_data(cx)).await
+        {
+            let piece = piece?;
+            length += piece.len() as u64;
+            pieces.push_back(piece);
+        }
+        self.ahead = pieces;
+        Ok(length > bytes)
     }
 
     /// How the body ended; of use after the last piece.
@@ -71,6 +95,9 @@ impl UpstreamBody {
     /// The fault of a broken body is [`FaultKind::UpstreamTruncated`], of a silent upstream
     /// [`FaultKind::UpstreamTimeout`].
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if let Some(piece) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         loop {
             let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
             // An upstream may answer while it still reads the request: it gets the rest as fast as it takes it.

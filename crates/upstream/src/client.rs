@@ -81,9 +81,9 @@ impl Upstream {
     /// # Errors
     /// No connection, no answer, or one that is not HTTP/1.1; the fault names the host and the cause.
     pub async fn send(&self, call: Call) -> Result<Answer, Fault> {
-        if let Some(connection) = self.pool.take(&call.target) {
-            match exchange(connection, &call).await {
-                Ok((connection, head)) => return Ok(self.answer(connection, head, &call, Duration::ZERO)),
+        if let Some(mut connection) = self.pool.take(&call.target) {
+            match exchange(&mut connection, &call).await {
+                Ok(head) => return Ok(self.answer(connection, head, &call, Duration::ZERO)),
                 Err(failure) if failure.is_stale => {}
                 Err(failure) => return Err(failure.fault),
             }
@@ -99,8 +99,8 @@ impl Upstream {
             Err(_) => return Err(timeout(&call, "connecting to")),
         };
         let connect = started.elapsed();
-        let (connection, head) =
-            exchange(Connection::new(io), &call).await.map_err(|failure| failure.fault)?;
+        let mut connection = Connection::new(io);
+        let head = exchange(&mut connection, &call).await.map_err(|failure| failure.fault)?;
         Ok(self.answer(connection, head, &call, connect))
     }
 
@@ -125,12 +125,11 @@ impl Upstream {
 /// Writes the request and reads the answer's head.
 ///
 /// Both go on at the same time: an upstream that refuses a large body answers before it has read it.
-async fn exchange(mut connection: Connection, call: &Call) -> Result<(Connection, ResponseHead), Failure> {
+async fn exchange(connection: &mut Connection, call: &Call) -> Result<ResponseHead, Failure> {
     connection.arm(call.timeout);
     connection.begin(call.head.expose().clone(), &call.body);
     let mut transfer = Transfer { call, write_error: None, interim: 0, started: Instant::now() };
-    let head = poll_fn(|cx| transfer.poll(&mut connection, cx)).await?;
-    Ok((connection, head))
+    poll_fn(|cx| transfer.poll(connection, cx)).await
 }
 
 struct Transfer<'a> {

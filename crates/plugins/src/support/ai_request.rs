@@ -18,10 +18,10 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<Proto
         .document()
         .await
         .map_err(|error| bad(format!("could not parse JSON request body: {error}"), Wording::Message))?;
-    let model = document.get_str(&text, "model").map(|model| model.into_owned().into_boxed_str());
+    let model = document.get_str(&text, "model");
     let detected = Protocol::detect(document, &text);
     let stream = detected.is_some_and(|protocol| protocol.wants_stream(document, &text));
-    exchange.record.request_model = model;
+    exchange.record.set_request_model(model.as_deref());
     let Some(protocol) = detected else {
         return Err(bad("no matching AI protocol for the request".into(), Wording::Text));
     };

@@ -200,6 +200,8 @@ fn shaping(provider: &Provider, options: Map<String, Value>, overrides: Override
         options: options.into_iter().map(|(key, value)| (key, value.to_string().into_bytes())).collect(),
         max_tokens: overrides.llm_options.max_tokens.map(|limit| (limit, provider.max_tokens)),
         patches: patches
+            // An empty array is Lua's empty object.
+            .filter(|(_, patch)| patch.is_object())
             .filter_map(|(name, patch)| Protocol::named(&name).map(|protocol| (protocol, patch)))
             .collect(),
         force: overrides.request_body_force_override,

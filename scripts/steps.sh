@@ -86,3 +86,11 @@ step_instructions() {
   release_binaries
   target/release/xtask instructions --a6 target/release/a6
 }
+
+step_fuzz() {
+  RUSTUP_AUTO_INSTALL=0 cargo +nightly --version > /dev/null 2>&1 \
+    || { skip "nightly is not installed, which fuzzing needs" allowed; return 0; }
+  provide_fuzz || { skip "cargo-fuzz could not be installed, see target/test-logs/fuzz.log"; return 0; }
+  release_binaries
+  target/release/xtask fuzz --seconds 5
+}

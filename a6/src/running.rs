@@ -81,13 +81,16 @@ impl Running {
         let config = Arc::new(config);
         let (draining, drained) = watch::channel(false);
         let mut data_threads = Vec::new();
+        let (started, starts) = std::sync::mpsc::channel();
         for (number, sockets) in shares.into_iter().enumerate() {
             let (config, drained, limit) = (config.clone(), drained.clone(), settings.drain_timeout);
+            let started = started.clone();
             data_threads.push(spawn(&format!("a6-data-{number}"), move || {
-                if let Err(fault) = a6_gateway::run(config, sockets, drained, limit) {
-                    tracing::error!(%fault, "a data thread ended");
-                }
+                a6_gateway::run(config, sockets, drained, limit, &started);
             })?);
+        }
+        for _ in &data_threads {
+            starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
         }
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());

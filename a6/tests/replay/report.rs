@@ -116,10 +116,10 @@ impl Report {
         }
         for (id, reason) in &self.listed {
             match self.outcomes.iter().find(|(known, _)| known == id) {
-                None => faults.push(format!("deviations.json lists {id}, which is no case of this file")),
+                None => faults.push(format!("the lists name {id}, which is no case of this file")),
                 Some((_, Outcome::Equal)) => {
                     faults.push(format!(
-                        "deviations.json lists {id} ({reason}), which is equal now: remove it"
+                        "{id} is listed ({reason}) and equal now: remove it from deviations.json or not_built_yet.json"
                     ));
                 }
                 Some(_) if reason.is_empty() => {

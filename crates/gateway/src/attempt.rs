@@ -93,7 +93,10 @@ async fn try_instance<P: Plugin>(
     let worker = settlement.worker.clone();
     let result = match worker.upstream.send(call).await {
         // Boxed, since few have limits and every connection keeps a request's future.
-        Ok(answer) if instance.has_limits() => Box::pin(within_limits(answer, instance, started)).await,
+        Ok(answer) if instance.has_limits() => {
+            let asked = settlement.record.stream;
+            Box::pin(within_limits(answer, instance, asked, started)).await
+        }
         result => result,
     };
     if let Some(attempt) = settlement.record.attempts.last_mut() {
@@ -154,8 +157,13 @@ async fn build<P: Plugin>(
 }
 
 /// Holds an answer against its limits while the client can still be told so by a status. Without limits nothing is read.
-async fn within_limits(mut answer: Answer, instance: &Instance, started: Instant) -> Result<Answer, Fault> {
-    let is_stream = is_event_stream(&answer.head.headers);
+async fn within_limits(
+    mut answer: Answer,
+    instance: &Instance,
+    asked: bool,
+    started: Instant,
+) -> Result<Answer, Fault> {
+    let is_stream = is_event_stream(&answer.head, asked);
     match (answer.head.framing, instance.max_response_bytes) {
         (Framing::Length(length), Some(limit)) if length > limit => return Err(too_long()),
         (Framing::Chunked | Framing::Close, Some(limit))

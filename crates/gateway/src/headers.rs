@@ -1,3 +1,4 @@
+use a6_codec::http1::ResponseHead;
 use a6_snapshot::{Instance, Request};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -77,11 +78,13 @@ fn connection_tokens(headers: &HeaderMap) -> Vec<String> {
     values.flat_map(|text| text.split(',')).map(|token| token.trim().to_ascii_lowercase()).collect()
 }
 
-/// Whether an answer says that it is a stream of events.
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer is a stream of events: it says so, or it says nothing and the client asked for one.
+pub(crate) fn is_event_stream(head: &ResponseHead, asked: bool) -> bool {
     const NAME: &[u8] = b"text/event-stream";
-    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    value.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
+    match head.headers.get(CONTENT_TYPE) {
+        Some(value) => value.as_bytes().windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME)),
+        None => asked && head.status.is_success(),
+    }
 }
 
 /// Whether a header of a provider's answer reaches the client: what describes the body, what identifies the request at

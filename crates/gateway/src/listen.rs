@@ -34,6 +34,11 @@ impl Sockets {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.0.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
+
+    /// For the runtime that is entered.
+    pub(crate) fn into_listeners(self) -> io::Result<Vec<tokio::net::TcpListener>> {
+        self.0.into_iter().map(tokio::net::TcpListener::from_std).collect()
+    }
 }
 
 /// Binds every address once per data thread; the kernel spreads connections over them.
@@ -67,10 +72,10 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until `draining`, then waits for what is open, at most `drain_limit`.
 pub(crate) async fn serve<P: Plugin>(
     worker: Rc<Worker<P>>,
-    sockets: Sockets,
+    listeners: Vec<tokio::net::TcpListener>,
     mut draining: watch::Receiver<bool>,
     drain_limit: Duration,
-) -> io::Result<()> {
+) {
     // Every connection looks at the flag whenever it is woken; one of its own keeps the threads apart.
     let (local_flag, local_draining) = watch::channel(false);
     tokio::task::spawn_local(async move {
@@ -79,12 +84,10 @@ pub(crate) async fn serve<P: Plugin>(
         let _ = local_flag.send(true);
     });
     let mut accepting = JoinSet::new();
-    for socket in sockets.0 {
-        let listener = tokio::net::TcpListener::from_std(socket)?;
+    for listener in listeners {
         accepting.spawn_local(accept(worker.clone(), listener, local_draining.clone(), drain_limit));
     }
     while accepting.join_next().await.is_some() {}
-    Ok(())
 }
 
 async fn accept<P: Plugin>(

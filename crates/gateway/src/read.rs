@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use a6_core::{Fault, FaultKind};
 use a6_snapshot::{Exchange, Plugin, Record, Request, RequestBody, Stop};
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version};
@@ -54,8 +54,6 @@ fn wrong_head(parts: &Parts) -> Option<&'static str> {
         Some("the Host header is malformed")
     } else if !codings.is_empty() && !matches!(codings[..], [one] if is_chunked(one)) {
         Some("the request's transfer-encoding is not chunked")
-    } else if !codings.is_empty() && parts.headers.contains_key(CONTENT_LENGTH) {
-        Some("the request has both a content-length and a transfer-encoding")
     } else if parts.method.as_str().len() > MAX_METHOD {
         Some("the request's method is too long")
     } else {

@@ -64,10 +64,7 @@ struct Limits {
 pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<P>> {
     let Answering { mut settlement, instance, protocol, answer, hides_usage, started } = answering;
     let head = answer.head;
-    // An upstream that does not say what it sends is taken at the client's word.
-    let unlabelled_stream =
-        !head.headers.contains_key(CONTENT_TYPE) && settlement.record.stream && head.status.is_success();
-    let reader = if is_event_stream(&head.headers) || unlabelled_stream {
+    let reader = if is_event_stream(&head, settlement.record.stream) {
         Reader::Events { decoder: SseDecoder::default(), stream: protocol.stream_reader(hides_usage) }
     } else {
         Reader::Plain(protocol.plain_reader())

@@ -1,15 +1,16 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use a6_core::{Clock, Fault, FaultKind};
+use a6_core::Clock;
 use a6_snapshot::{BodyLimits, Plugin, Shared};
 use a6_telemetry::{AccessLog, RequestLog};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use http::HeaderValue;
-use http::StatusCode;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -85,20 +86,30 @@ fn random_start() -> u128 {
 }
 
 /// Runs a data thread until `draining` turns true and its last connection has ended, or `drain_limit` has passed since.
-///
-/// # Errors
-/// The runtime cannot be made.
+/// `started` is told once it accepts, or why it cannot; then it ends at once.
 pub fn run<P: Plugin>(
     config: Arc<Config<P>>,
     sockets: Sockets,
     draining: watch::Receiver<bool>,
     drain_limit: Duration,
-) -> Result<(), Fault> {
-    let failed = |error: std::io::Error| {
-        let text = format!("a data thread could not start: {error}");
-        Fault::gateway(FaultKind::Internal, StatusCode::INTERNAL_SERVER_ERROR, text)
+    started: &Sender<io::Result<()>>,
+) {
+    let prepared = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let listeners = {
+            let _inside = runtime.enter();
+            sockets.into_listeners()?
+        };
+        Ok((runtime, listeners))
+    });
+    let (runtime, listeners) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            // Where nobody listens, the start was given up for another reason.
+            let _ = started.send(Err(error));
+            return;
+        }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let _ = started.send(Ok(()));
     let local = LocalSet::new();
     let worker = Rc::new(Worker::new(config));
     let sweeper = worker.clone();
@@ -108,5 +119,5 @@ pub fn run<P: Plugin>(
             sweeper.upstream.sweep();
         }
     });
-    local.block_on(&runtime, listen::serve(worker, sockets, draining, drain_limit)).map_err(failed)
+    local.block_on(&runtime, listen::serve(worker, listeners, draining, drain_limit));
 }

@@ -1,5 +1,5 @@
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use a6_admin::{Admin, AdminState, Key, View, Writer};
 use a6_core::{Budget, Clock, Secret};
+use a6_gateway::RealIp;
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_settings::Settings;
-use a6_snapshot::{BodyLimits, Compiler, Publisher, lint};
-use a6_store::SqliteStore;
+use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
+use a6_store::{KeyRing, SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::admin_key;
@@ -52,9 +54,11 @@ impl Running {
     /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
         make_data_dir(&settings.data_dir)?;
-        let store = SqliteStore::open(&settings.data_dir)?;
         let kit = Arc::new(Builtins::new().map_err(anyhow::Error::msg)?);
         let catalogue: Arc<dyn Catalogue> = kit.clone();
+        let store = SqliteStore::open(&settings.data_dir)?;
+        let key_ring = Arc::new(KeyRing::open(&settings.data_dir.join("keyring"))?);
+        let store = SealedStore::new(store, key_ring, catalogue.clone());
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
         let shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
@@ -64,6 +68,7 @@ impl Running {
 
         let compiler = Compiler::new(kit);
         let snapshot = compiler.shared();
+        let explain: Arc<dyn Explain> = Arc::new(Explainer(snapshot.clone()));
         let publisher: Box<dyn Publisher> = Box::new(compiler);
         let clock = Clock::system();
         let (writer, writer_thread, rejections) =
@@ -95,12 +100,14 @@ impl Running {
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
         let routers = Control {
+            explain,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
             control: control_socket,
             writer,
             catalogue,
             requests: requests.clone(),
             names: settings.admin_hosts.clone(),
+            exposed,
         };
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || routers.run(stopped))?;
@@ -154,6 +161,8 @@ struct Control {
     catalogue: Arc<dyn Catalogue>,
     requests: Arc<RequestLog>,
     names: Vec<String>,
+    exposed: bool,
+    explain: Arc<dyn Explain>,
 }
 
 impl Control {
@@ -167,9 +176,20 @@ impl Control {
         };
         runtime.block_on(async {
             let view: Arc<View> = self.writer.view().clone();
-            let control = a6_admin::control_router(view, self.catalogue.clone(), self.requests, self.names);
+            let control = a6_admin::control_router(a6_admin::Control {
+                view,
+                catalogue: self.catalogue.clone(),
+                requests: self.requests,
+                names: self.names,
+                exposed: self.exposed,
+            });
             let admin = self.admin.map(|(socket, admin)| {
-                (socket, a6_admin::router(AdminState::new(admin, self.writer, self.catalogue)))
+                (
+                    socket,
+                    a6_admin::router(
+                        AdminState::new(admin, self.writer, self.catalogue).explaining(self.explain),
+                    ),
+                )
             });
             let admin = async {
                 if let Some((socket, router)) = admin {
@@ -296,5 +316,11 @@ fn data_config<P>(
         server: HeaderValue::from_str(&server)?,
         requests,
         clock,
+        head_faults: Arc::default(),
+        // A proxy on this machine speaks for its clients, as in APISIX's settings.
+        real_ip: RealIp {
+            header: HeaderName::from_static("x-real-ip"),
+            from: vec![IpNet::from(IpAddr::from([127, 0, 0, 1]))],
+        },
     })
 }

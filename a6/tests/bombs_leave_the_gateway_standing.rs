@@ -538,10 +538,12 @@ fn bytes_that_are_not_utf8_pass_or_are_refused() {
         [b"POST ".as_slice(), target, b" HTTP/1.1\r\n", header, b"\r\n", rest.as_bytes()].concat()
     };
     let malformed = "the request's path is malformed";
+    let target = "{\"error_msg\":\"the request's target is malformed\"}\n";
+    let name = "{\"error_msg\":\"a header name is malformed\"}\n";
     let cases: [(&str, &[u8], &[u8], u16, &str); 7] = [
-        ("in the path", b"/ch\xffat", b"X-A: a", 400, ""),
-        ("in the query", b"/chat?a=\xff", b"X-A: a", 400, ""),
-        ("in a header name", b"/chat", b"X-\xff: a", 400, ""),
+        ("in the path", b"/ch\xffat", b"X-A: a", 400, target),
+        ("in the query", b"/chat?a=\xff", b"X-A: a", 400, target),
+        ("in a header name", b"/chat", b"X-\xff: a", 400, name),
         ("percent-encoded in the path", b"/ch%ffat", b"X-A: a", 400, malformed),
         ("percent-encoded in the query", b"/chat?a=%ff", b"X-A: a", 200, ""),
         ("in a header", b"/chat", b"X-A: \xff\xfe", 200, ""),

@@ -173,6 +173,38 @@ fn a_stream_that_the_client_resets_ends_at_the_provider() {
 }
 
 #[test]
+fn a_client_that_opens_no_window_does_not_keep_the_provider() {
+    let begin = [SSE_HEAD.as_bytes(), &chunk(BEGIN)].concat();
+    // The client is waited for once there is something that it could take.
+    let more = Step::Send(chunk(BEGIN));
+    let pause = Step::Pause(Duration::from_millis(100));
+    let upstream = Scripted::start(vec![Step::Send(begin), pause, more, Step::AwaitHangUp]);
+    let gateway = before(&upstream, "nginx_config:\n  http:\n    send_timeout: 300ms\n");
+    // Nothing of the answer may be sent, or a piece of its first event.
+    for (number, window) in [0, 5].into_iter().enumerate() {
+        let mut client = Http2::with_window(gateway.data, window);
+        let streams: Vec<u32> = (0..3).map(|_| client.post("/chat", &[], &chat_stream("hello"))).collect();
+        let count = (number + 1) * streams.len();
+        eventually("the provider to see the hang-ups", || (upstream.hang_ups() == count).then_some(()));
+        for record in gateway.exactly(count) {
+            let told = (&record["outcome"], &record["status"]);
+            assert_eq!(told, (&json!("client_gone"), &json!(200)), "window {window}: {record}");
+        }
+        drop(client);
+    }
+    // It is not the client that is slow where the provider is.
+    let pause = Step::Pause(Duration::from_millis(200));
+    let head = Step::Send(SSE_HEAD.into());
+    let piece = |text: &str| Step::Send(chunk(text));
+    upstream.set(vec![head, piece(BEGIN), pause.clone(), pause.clone(), pause, piece(REST), piece("")]);
+    let mut client = Http2::open(gateway.data);
+    let stream = client.post("/chat", &[], &chat_stream("hello"));
+    let answer = client.answer(stream);
+    assert_eq!((answer.status, answer.end), (200, End::Stream), "{}", answer.text());
+    assert_eq!(answer.text(), format!("{BEGIN}{REST}"));
+}
+
+#[test]
 fn heads_that_http2_forbids_reach_nobody() {
     let upstream = Scripted::start(Vec::new());
     let gateway = before(&upstream, "");

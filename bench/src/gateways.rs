@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::json;
 
 use crate::http;
-use crate::lanes::ROUTE_MODEL;
+use crate::lanes::{ORDINARY, ROUTE_MODEL};
 use crate::proc::{self, Cores};
 
 /// A start that takes longer than this has failed.
@@ -77,11 +77,11 @@ impl Setup {
         if self.nginx.is_some() { vec![Kind::Nginx, Kind::A6] } else { vec![Kind::A6] }
     }
 
-    /// Starts a6 for the first time and gives it the route that all later starts find in the data directory.
-    pub(crate) fn create_route(&self) -> Result<()> {
+    /// Starts a6 for the first time and gives it the routes that all later starts find in the data directory.
+    pub(crate) fn create_routes(&self) -> Result<()> {
         let (mut gateway, admin) = self.spawn_a6()?;
-        let key_file = self.a6_data().join("admin.key");
-        let route = json!({
+        let started = Instant::now();
+        let to_provider = json!({
             "uri": "/*",
             "plugins": { "ai-proxy": {
                 "provider": "openai-compatible",
@@ -92,13 +92,33 @@ impl Setup {
                 "keepalive_pool": 1024,
                 "keepalive_timeout": 600_000,
             } },
-        })
-        .to_string();
-        let started = Instant::now();
+        });
+        let ordinary = json!({
+            "uri": ORDINARY,
+            "upstream": {
+                "nodes": { self.mock.to_string(): 1 },
+                "keepalive_pool": { "size": 1024, "idle_timeout": 600, "requests": 1_000_000_000 },
+            },
+        });
+        for (id, route) in [("bench", to_provider), ("ordinary", ordinary)] {
+            self.create_route(&mut gateway, admin, started, id, &route.to_string())?;
+        }
+        gateway.wait_ready(&self.probe, started)
+    }
+
+    fn create_route(
+        &self,
+        gateway: &mut Gateway,
+        admin: SocketAddr,
+        started: Instant,
+        id: &str,
+        route: &str,
+    ) -> Result<()> {
+        let key_file = self.a6_data().join("admin.key");
         let reply = loop {
             let key = fs::read_to_string(&key_file).unwrap_or_default();
             let request = format!(
-                "PUT /apisix/admin/routes/bench HTTP/1.1\r\nHost: {admin}\r\nX-API-KEY: {}\r\n\
+                "PUT /apisix/admin/routes/{id} HTTP/1.1\r\nHost: {admin}\r\nX-API-KEY: {}\r\n\
                  Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{route}",
                 key.trim(),
                 route.len()
@@ -115,7 +135,7 @@ impl Setup {
             let body = reply.body.unwrap_or_default();
             bail!("a6 refused the route: {} {}", reply.status, String::from_utf8_lossy(&body));
         }
-        gateway.wait_ready(&self.probe, started)
+        Ok(())
     }
 
     /// Starts a gateway and waits until it answers.

@@ -72,6 +72,8 @@ pub(crate) struct Traffic {
 }
 
 const CHAT: &str = "/v1/chat/completions";
+/// a6 has a route without plugins to an ordinary upstream here, the mock itself.
+pub(crate) const ORDINARY: &str = "/ordinary/v1/chat/completions";
 const EVENTS: &[(&str, &str)] = &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16")];
 const ONE_WRITE: &[(&str, &str)] =
     &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16"), ("x-mock-one-write", "true")];
@@ -98,12 +100,18 @@ pub(crate) const SLOW: Traffic = Traffic { delay_ms: 100, ..STREAM };
 pub(crate) const SLOW_SMOKE: Traffic = Traffic { delay_ms: 20, ..STREAM };
 
 /// Every lane, in the order of the table. The limits are those of the issue that brought the gates.
-pub(crate) static LANES: [Lane; 11] = [
+pub(crate) static LANES: [Lane; 12] = [
     Lane {
         name: "plain",
         unit: "us CPU/request",
         limit: Some(Limit::Ratio(1.5)),
         work: Work::Requests(PLAIN),
+    },
+    Lane {
+        name: "ordinary",
+        unit: "us CPU/request",
+        limit: Some(Limit::Ratio(1.4)),
+        work: Work::Requests(Traffic { path: ORDINARY, ..PLAIN }),
     },
     Lane {
         name: "request-100k",
@@ -261,7 +269,9 @@ mod tests {
         assert_eq!(names(&[]).unwrap().len(), LANES.len());
         assert_eq!(names(&["stream"]).unwrap(), ["stream-64", "stream-64-2ms", "stream-one-write"]);
         assert_eq!(names(&["idle", "plain"]).unwrap(), ["plain", "idle"]);
-        assert!(names(&["plane"]).unwrap_err().to_string().contains("there are plain, request-100k"));
+        assert!(
+            names(&["plane"]).unwrap_err().to_string().contains("there are plain, ordinary, request-100k")
+        );
         assert!(names(&[""]).is_err());
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     let mock = MockProcess::start()?;
     let probe = lanes::request(&lanes::SMALLEST);
     let setup = Setup { a6, nginx, mock: mock.addr, dir: dir.path().to_owned(), cores, probe };
-    setup.create_route()?;
+    setup.create_routes()?;
 
     let samples = lanes.into_iter().map(Samples::new).collect();
     let mut session = Session { setup, smoke: args.smoke, streams, samples };

@@ -5,10 +5,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{self, Connection};
+use crate::lanes::{CALLER_KEY, Setup};
 use crate::tool::Tool;
 
 const ADMIN_KEY: &str = "xtask-admin-key";
@@ -32,7 +33,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts both and waits until the route is in force.
-    pub(crate) fn start(a6: &Path, tool: Tool) -> Result<Self> {
+    pub(crate) fn start(a6: &Path, tool: Tool, setup: Setup) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a temporary folder")?;
         let [port, admin, control, provider] = free_ports()?;
         let config = folder.path().join("config.yaml");
@@ -44,18 +45,31 @@ impl Gateway {
         let mut mock = Process::start(command, folder.path(), "mock")?;
         mock.connection(provider)?;
 
+        let serve = |mut command: Command| {
+            command.args(["serve", "--workers", "1", "--config"]).arg(&config);
+            command.arg("--data-dir").arg(folder.path().join("data"));
+            Process::start(command, folder.path(), "serve")
+        };
+        // The writes are made before the tool looks on: they are many, and not what is counted.
+        let mut writer = serve(Command::new(a6))?;
+        let mut connection = writer.connection(admin)?;
+        for (path, document) in writes(setup, provider) {
+            let headers = [("x-api-key", ADMIN_KEY), ("content-type", "application/json")];
+            let request = client::request("PUT", &path, &headers, &document.to_string());
+            let answer = connection.exchange(&request)?;
+            ensure!(
+                answer.status == 201,
+                "the Admin API answered {} to {path}: {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            );
+        }
+        drop(connection);
+        writer.terminate()?;
+
         let report = folder.path().join("report");
-        let mut command = tool.command(a6, &report);
-        command.args(["serve", "--workers", "1", "--config"]).arg(&config);
-        command.arg("--data-dir").arg(folder.path().join("data"));
-        let mut serve = Process::start(command, folder.path(), "serve")?;
-        let answer = serve.connection(admin)?.exchange(&route(provider))?;
-        ensure!(
-            answer.status == 201,
-            "the Admin API answered {} to the route: {}",
-            answer.status,
-            String::from_utf8_lossy(&answer.body)
-        );
+        let mut serve = serve(tool.command(a6, &report))?;
+        drop(serve.connection(port)?);
         Ok(Self { port, tool, report, serve, _mock: mock, _folder: folder })
     }
 
@@ -174,17 +188,39 @@ fn configuration(port: u16, admin: u16, control: u16, folder: &Path) -> String {
     .to_string()
 }
 
-/// The Admin API request that makes the route: `model` is overridden, so that the body is edited as in real life.
-fn route(provider: u16) -> Vec<u8> {
-    let route = json!({
-        "uri": "/*",
-        "plugins": {"ai-proxy": {
-            "provider": "openai-compatible",
-            "auth": {"header": {"Authorization": "Bearer provider"}},
-            "options": {"model": "gpt-4o-mini"},
-            "override": {"endpoint": format!("http://127.0.0.1:{provider}/v1/chat/completions")},
-        }},
+/// What is written into the gateway before its requests are counted. `model` is overridden, so that the body is edited
+/// as in real life.
+fn writes(setup: Setup, provider: u16) -> Vec<(String, Value)> {
+    let ai_proxy = json!({
+        "provider": "openai-compatible",
+        "auth": {"header": {"Authorization": "Bearer provider"}},
+        "options": {"model": "gpt-4o-mini"},
+        "override": {"endpoint": format!("http://127.0.0.1:{provider}/v1/chat/completions")},
     });
-    let headers = [("x-api-key", ADMIN_KEY), ("content-type", "application/json")];
-    client::request("PUT", "/apisix/admin/routes/1", &headers, &route.to_string())
+    let mut writes = Vec::new();
+    let mut route = json!({"uri": "/*", "plugins": {"ai-proxy": ai_proxy}});
+    match setup {
+        Setup::Alone => {}
+        Setup::Keyed => {
+            let consumer = json!({"username": "caller", "plugins": {"key-auth": {"key": CALLER_KEY}}});
+            writes.push(("consumers/caller".to_owned(), consumer));
+            route["plugins"]["key-auth"] = json!({});
+            route["plugins"]["request-id"] = json!({});
+            route["plugins"]["limit-count"] =
+                json!({"count": 1_000_000, "time_window": 3600, "key": "consumer_name"});
+        }
+        Setup::Among(count) => {
+            for number in 0..count {
+                let uri = format!("/v1/service-{}/resource-{number}/*", number % 97);
+                let other = json!({"uri": uri, "plugins": {"ai-proxy": ai_proxy}});
+                writes.push((format!("routes/other-{number}"), other));
+            }
+        }
+        Setup::Ordinary => {
+            let node = format!("127.0.0.1:{provider}");
+            route = json!({"uri": "/*", "upstream": {"nodes": {node: 1}}});
+        }
+    }
+    writes.push(("routes/1".to_owned(), route));
+    writes.into_iter().map(|(path, document)| (format!("/apisix/admin/{path}"), document)).collect()
 }

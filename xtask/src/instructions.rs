@@ -85,7 +85,7 @@ fn per_request(a6: &Path, tool: Tool, lane: &Lane) -> Result<f64> {
 
 /// What the tool counts over a whole life of the gateway with that many requests.
 fn total(a6: &Path, tool: Tool, lane: &Lane, requests: u32) -> Result<u64> {
-    let gateway = Gateway::start(a6, tool)?;
+    let gateway = Gateway::start(a6, tool, lane.setup)?;
     let request = lane.request();
     let mut connection = Connection::open(gateway.port).context("connecting to the data plane")?;
     for _ in 0..requests {

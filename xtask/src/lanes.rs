@@ -14,25 +14,56 @@ pub(crate) struct Lane {
     pub(crate) few: u32,
     /// Requests of the long run.
     pub(crate) many: u32,
+    /// What the gateway is set up for.
+    pub(crate) setup: Setup,
     stream: bool,
     /// What the mock is asked for, by header.
     knobs: &'static [(&'static str, &'static str)],
+}
+
+/// What a gateway is set up for, besides the route to the mock provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setup {
+    /// Nothing.
+    Alone,
+    /// The route asks for a key, counts and gives ids.
+    Keyed,
+    /// So many other routes.
+    Among(u32),
+    /// The route goes to an ordinary upstream and has no plugins.
+    Ordinary,
 }
 
 /// The lanes, those of the bench that come out the same at each run.
 ///
 /// The pause between two events is longer than a gateway under callgrind needs for one, so that each event is a read
 /// and a write of its own at every run.
-pub(crate) const LANES: [Lane; 2] = [
-    Lane { name: "plain", few: 100, many: 600, stream: false, knobs: &[("x-mock-body-bytes", "1024")] },
+pub(crate) const LANES: [Lane; 5] = [
+    PLAIN,
+    Lane { name: "keyed", setup: Setup::Keyed, ..PLAIN },
+    Lane { name: "ordinary", setup: Setup::Ordinary, ..PLAIN },
+    Lane { name: "routes", setup: Setup::Among(10_000), ..PLAIN },
     Lane {
         name: "stream",
         few: 4,
         many: 24,
         stream: true,
         knobs: &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16"), ("x-mock-chunk-delay-ms", "5")],
+        ..PLAIN
     },
 ];
+
+const PLAIN: Lane = Lane {
+    name: "plain",
+    few: 100,
+    many: 600,
+    setup: Setup::Alone,
+    stream: false,
+    knobs: &[("x-mock-body-bytes", "1024")],
+};
+
+/// The key that callers of a keyed route have.
+pub(crate) const CALLER_KEY: &str = "caller-key";
 
 impl Lane {
     /// The request's bytes.
@@ -43,6 +74,9 @@ impl Lane {
         );
         let mut headers = vec![("content-type", "application/json"), ("authorization", "Bearer client")];
         headers.extend_from_slice(self.knobs);
+        if self.setup == Setup::Keyed {
+            headers.push(("apikey", CALLER_KEY));
+        }
         client::request("POST", "/v1/chat/completions", &headers, &body)
     }
 

@@ -64,6 +64,10 @@ fn fits(pattern: &str, text: &str) -> bool {
 
 /// Whether a text says what the recorded one says.
 pub(crate) fn same_text(expected: &str, actual: &str) -> bool {
+    // A sealed secret never looks the same twice; the recording has the original's, in plain base64.
+    if actual.starts_with("$a6$1$") {
+        return expected.len().is_multiple_of(4) && !expected.contains(' ');
+    }
     // What a parser says of bad JSON belongs to that parser; only what stands before it is the gateway's.
     if let Some((before, told)) = expected.split_once("Expected ")
         && told.contains(" but found ")

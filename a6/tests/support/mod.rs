@@ -4,12 +4,14 @@
 //! - `http.rs`: a raw HTTP/1.1 client that keeps every byte and knows how an answer ended.
 //! - `http2.rs`: a raw HTTP/2 client that writes and reads frames by hand.
 //! - `sse.rs`: reading of `text/event-stream` bodies.
+//! - `echo.rs`: [`Echo`], a backend that answers every request with what it received.
 //! - `scripted.rs`: [`Scripted`], an upstream that sends exactly the bytes it was told; [`Blackhole`], one that never accepts.
 //! - this file: the mock and its ledger, the usual route, the usual chat request, waiting.
 
 // Each test is a crate of its own and uses a part of the harness.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+pub mod echo;
 mod gateway;
 mod http;
 pub mod http2;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 use a6_mock::{Exchange, Mock, Options, Outcome};
 use serde_json::{Value, json};
 
+pub use self::echo::{Echo, Manner, Seen};
 pub use self::gateway::{ADMIN_KEY, Gateway, Setup, a6};
 pub use self::http::{Answer, Call, Connection, Head, post, request};
 pub use self::scripted::{Blackhole, Gate, Scripted, Step, chunk, closed_port};

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use a6_resources::{Entry, Kind};
 use axum::body::Body;
 use axum::response::Response;
@@ -9,13 +11,16 @@ use serde_json::{Value, json};
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
+    content_type: &'static str,
 }
+
+const JSON: &str = "application/json";
 
 impl Answer {
     /// A JSON body and a newline.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
-            Ok(text) => Self { status, body: text + "\n" },
+            Ok(text) => Self { status, body: text + "\n", content_type: JSON },
             Err(error) => Self::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the answer cannot be written: {error}"),
@@ -25,7 +30,8 @@ impl Answer {
 
     /// `{"error_msg":"..."}`.
     pub(crate) fn error(status: StatusCode, message: impl AsRef<str>) -> Self {
-        Self { status, body: format!("{}\n", json!({ "error_msg": message.as_ref() })) }
+        let body = format!("{}\n", json!({ "error_msg": message.as_ref() }));
+        Self { status, body, content_type: JSON }
     }
 
     /// 400 with `error_msg`.
@@ -38,16 +44,22 @@ impl Answer {
         Self::json(StatusCode::NOT_FOUND, &json!({ "message": "Key not found" }))
     }
 
-    /// A body that is not JSON, in the few places where APISIX has one.
+    /// A body that is not JSON, though its content type says so, in the few places where APISIX has one.
     pub(crate) fn text(status: StatusCode, text: &str) -> Self {
-        Self { status, body: text.to_string() }
+        Self { status, body: text.to_string(), content_type: JSON }
+    }
+
+    /// 200 with a body of plain text.
+    pub(crate) fn plain(text: &str) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self { status: StatusCode::OK, body: text.to_string(), content_type }
     }
 
     /// The response, with its content type and no other header.
     pub(crate) fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         response
     }
 }
@@ -62,11 +74,25 @@ pub(crate) fn label(kind: Kind, id: &str) -> String {
     format!("{}/{id}", kind.spec().collection)
 }
 
+/// The document of a resource as clients of the Admin API see it: the key of a certificate is never sent back.
+pub(crate) fn shown(kind: Kind, value: &Value) -> Cow<'_, Value> {
+    match value {
+        Value::Object(members) if kind == Kind::Ssl => {
+            let mut members = members.clone();
+            for name in kind.spec().secrets {
+                members.shift_remove(*name);
+            }
+            Cow::Owned(Value::Object(members))
+        }
+        _ => Cow::Borrowed(value),
+    }
+}
+
 /// A stored resource as GET shows it.
 #[derive(Serialize)]
 pub(crate) struct Envelope<'a> {
     key: String,
-    value: &'a Value,
+    value: Cow<'a, Value>,
     #[serde(rename = "createdIndex")]
     created: u64,
     #[serde(rename = "modifiedIndex")]
@@ -76,11 +102,11 @@ pub(crate) struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// The entry with its own document.
     pub(crate) fn of(entry: &'a Entry) -> Self {
-        Self::with(entry, &entry.value)
+        Self::with(entry, shown(entry.kind, &entry.value))
     }
 
     /// The entry with another form of its document.
-    pub(crate) fn with(entry: &Entry, value: &'a Value) -> Self {
+    pub(crate) fn with(entry: &Entry, value: Cow<'a, Value>) -> Self {
         Self { key: key(entry.kind, &entry.id), value, created: entry.created, modified: entry.modified }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_resources::{Catalogue, Kind};
+use a6_snapshot::Explain;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,9 +14,11 @@ use percent_encoding::percent_decode_str;
 use crate::access::{Admin, authenticate, check_host, check_peer};
 use crate::answer::{Answer, Envelope};
 use crate::change::{Verb, Write};
+use crate::condition::Expected;
+use crate::place::Place;
 use crate::query::Query;
 use crate::writer::Writer;
-use crate::{body, describe, list};
+use crate::{body, describe, explain, list, openapi, validate};
 
 /// The version of APISIX whose API this is, as clients look for it in `Server`.
 const VERSION: &str = "APISIX/3.18.0";
@@ -29,12 +32,19 @@ pub struct AdminState {
     admin: Arc<Admin>,
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
+    explain: Option<Arc<dyn Explain>>,
 }
 
 impl AdminState {
     /// Puts the parts together.
     pub fn new(admin: Admin, writer: Writer, catalogue: Arc<dyn Catalogue>) -> Self {
-        Self { admin: Arc::new(admin), writer, catalogue }
+        Self { admin: Arc::new(admin), writer, catalogue, explain: None }
+    }
+
+    /// With somebody to ask what would become of a request.
+    #[must_use]
+    pub fn explaining(self, explain: Arc<dyn Explain>) -> Self {
+        Self { explain: Some(explain), ..self }
     }
 }
 
@@ -90,42 +100,110 @@ enum Resource {
     Schema,
 }
 
-/// The pipeline, in APISIX's order; the first step that fails gives the `Err`, the handler the `Ok`.
+/// What a path names besides resources.
+enum Tool<'a> {
+    ReloadPlugins,
+    ValidateDocument(&'a str),
+    ValidateConfiguration,
+    OpenApi,
+    Explain,
+}
+
+/// The pipeline, in APISIX's order. The handler of a resource gives the `Ok`, which says which API it is; the first step
+/// that fails, and a tool, give the `Err`, which does not.
 async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer, Answer> {
     let segments = segments(parts)?;
     let query = Query::parse(parts.uri.query());
     authenticate(&state.admin, parts, &query)?;
     let Some((name, rest)) = segments.split_first() else { return Err(unknown_path()) };
-    let resource = resource(name, &parts.method)?;
-    let reading = tokio::time::timeout(BODY, body::read(&parts.headers, body));
-    let bytes =
-        reading.await.unwrap_or_else(|_| Err(Answer::error(StatusCode::REQUEST_TIMEOUT, TOO_SLOW)))?;
-    let body = body::parse(&bytes)?;
-    if query.get("ttl").is_some() && query.number("ttl").is_none() {
-        return Err(Answer::refused("invalid argument ttl: should be a number"));
+    if let Some(tool) = tool(&parts.method, &segments) {
+        return Err(use_tool(state, parts, tool, body).await.unwrap_or_else(|refused| refused));
     }
+    let resource = resource(name, &parts.method)?;
+    let body = body::parse(&read_body(parts, body).await?)?;
+    let ttl = ttl(&query)?;
     let catalogue = &*state.catalogue;
     let kind = match resource {
         Resource::Plugins => return Ok(describe::plugins(catalogue, rest, &query)),
         Resource::Schema => return Ok(describe::schema(catalogue, rest, &query)),
         Resource::Kind(kind) => kind,
     };
-    let id = rest.first().cloned();
+    let place = Place::of(kind, rest);
     let verb = match parts.method {
         Method::PUT => Verb::Put,
         Method::POST => Verb::Post,
         Method::PATCH => Verb::Patch,
         Method::DELETE => Verb::Delete,
-        _ => return Ok(read(state, kind, id.as_deref(), &query)),
+        _ => return Ok(read(state, &place, &query)),
     };
-    if query.get("ttl").is_some() {
+    let spec = place.kind.spec();
+    if (verb == Verb::Post && !spec.has_post) || (verb == Verb::Patch && !spec.has_patch) {
+        let text = format!("not supported `{}` method for {}", parts.method, spec.singular);
+        return Ok(Answer::error(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    let expected = Expected::of(&parts.headers)?;
+    if verb == Verb::Post && expected.is_some() {
         return Err(Answer::refused(
-            "argument ttl: resources that expire are not supported yet; remove the argument",
+            "header If-Match: what POST makes is new and has no modifiedIndex yet; leave the header out",
         ));
     }
-    let path = rest.get(1..).unwrap_or_default().to_vec();
     let force = query.get("force") == Some("true");
-    Ok(state.writer.write(Write { verb, kind, id, path, body, force }).await)
+    let ttl = ttl.filter(|_| verb != Verb::Delete);
+    Ok(state.writer.write(Write { verb, place, body, force, ttl, expected }).await)
+}
+
+async fn read_body(parts: &Parts, body: Body) -> Result<Vec<u8>, Answer> {
+    let reading = tokio::time::timeout(BODY, body::read(&parts.headers, body));
+    reading.await.unwrap_or_else(|_| Err(Answer::error(StatusCode::REQUEST_TIMEOUT, TOO_SLOW)))
+}
+
+/// How long a written resource lasts, in milliseconds, where the query says so in seconds.
+fn ttl(query: &Query) -> Result<Option<u64>, Answer> {
+    let refused = |what: &str| Err(Answer::refused(format!("invalid argument ttl: should be {what}")));
+    match (query.get("ttl"), query.number("ttl")) {
+        (None, _) => Ok(None),
+        (Some(_), None) => refused("a number"),
+        (Some(_), Some(seconds)) if seconds <= 0.0 => refused("greater than 0"),
+        (Some(_), Some(seconds)) => Ok(Some((seconds * 1000.0).ceil() as u64)),
+    }
+}
+
+fn tool<'a>(method: &Method, segments: &'a [String]) -> Option<Tool<'a>> {
+    let segments: Vec<&'a str> = segments.iter().map(String::as_str).collect();
+    match (method.as_str(), segments.as_slice()) {
+        (_, &["plugins", "reload"]) => Some(Tool::ReloadPlugins),
+        ("POST", &["schema", "validate", collection]) => Some(Tool::ValidateDocument(collection)),
+        ("POST", &["configs", "validate"]) => Some(Tool::ValidateConfiguration),
+        ("GET", &["openapi.json"]) => Some(Tool::OpenApi),
+        ("POST", &["debug", "explain"]) => Some(Tool::Explain),
+        _ => None,
+    }
+}
+
+async fn use_tool(state: &AdminState, parts: &Parts, tool: Tool<'_>, body: Body) -> Result<Answer, Answer> {
+    let catalogue = &*state.catalogue;
+    match tool {
+        // The plugins are those of the program; there is no list of them to be read again.
+        Tool::ReloadPlugins if parts.method == Method::PUT => Ok(Answer::plain("done")),
+        Tool::ReloadPlugins => Err(Answer::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("please use PUT method to reload the plugins, {} method is not allowed.", parts.method),
+        )),
+        Tool::ValidateDocument(collection) => {
+            let body = body::parse(&read_body(parts, body).await?)?;
+            Ok(validate::document(collection, body.as_ref()))
+        }
+        Tool::ValidateConfiguration => {
+            let bytes = read_body(parts, body).await?;
+            Ok(validate::configuration(&parts.headers, &bytes, catalogue))
+        }
+        Tool::OpenApi => Ok(Answer::json(StatusCode::OK, &openapi::document(catalogue))),
+        Tool::Explain => {
+            let body = body::parse(&read_body(parts, body).await?)?;
+            let explainer = state.explain.as_deref().ok_or_else(unknown_path)?;
+            explain::explain(explainer, body.as_ref())
+        }
+    }
 }
 
 /// The decoded segments below `/apisix/admin`, at least one unless the API itself is asked for its health. Doubled
@@ -170,12 +248,13 @@ fn resource(name: &str, method: &Method) -> Result<Resource, Answer> {
     if method == Method::GET { Ok(resource) } else { Err(Answer::error(StatusCode::NOT_FOUND, "not found")) }
 }
 
-fn read(state: &AdminState, kind: Kind, id: Option<&str>, query: &Query) -> Answer {
+fn read(state: &AdminState, place: &Place, query: &Query) -> Answer {
     let content = state.writer.view().read();
-    match id {
-        None => list::list(kind, &content, query),
+    match &place.id {
+        None if place.kind == Kind::Secret && place.owner.is_some() => Answer::missing(),
+        None => list::list(place.kind, place.owner.as_deref(), &content, query),
         Some(id) => content
-            .get(kind, id)
+            .get(place.kind, &place.stored_id(id))
             .map_or_else(Answer::missing, |entry| Answer::json(StatusCode::OK, &Envelope::of(entry))),
     }
 }

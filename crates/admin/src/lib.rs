@@ -7,36 +7,48 @@
 //! - `access.rs`: client address, Host, key and role; [`Admin`], the configuration of that.
 //! - `body.rs`: the request body, bounded.
 //! - `query.rs`: query parameters.
+//! - `place.rs`: which resource a path names.
+//! - `condition.rs`: `If-Match`.
 //! - `list.rs`: filters and pages of a collection.
 //! - `describe.rs`: plugins and schemas.
+//! - `explain.rs`: what would become of a request.
+//! - `validate.rs`: checks of configurations that are not stored.
+//! - `openapi.rs`, `openapi/`: the OpenAPI document.
 //! - `writer.rs`: [`Writer`], the thread that owns the store: check, commit, publish, answer.
 //! - `change.rs`: what a PUT, POST, PATCH or DELETE does to what is stored.
 //! - `patch.rs`: merges and sub-paths.
+//! - `expiries.rs`: what is to end, and when.
 //! - `view.rs`: [`View`], what is stored and in force, for readers.
 //! - `answer.rs`: response bodies.
-//! - `control.rs`, `mask.rs`: the Control API, which shows no secret.
+//! - `control.rs`, `control/`, `mask.rs`: the Control API, which shows no secret.
 
 mod access;
 mod answer;
 mod api;
 mod body;
 mod change;
+mod condition;
 mod control;
 mod describe;
+mod expiries;
+mod explain;
 mod list;
 mod mask;
+mod openapi;
 mod patch;
+mod place;
 mod query;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod view;
 mod writer;
 
 pub use access::{Admin, Key, Role};
 pub use api::{AdminState, router};
 pub use axum::Router;
-pub use control::control_router;
+pub use control::{Control, control_router};
 pub use serve::serve;
 pub use view::View;
 pub use writer::Writer;

@@ -1,4 +1,4 @@
-use a6_resources::{Entry, Kind, id_text};
+use a6_resources::{Entry, Kind, credential_id, id_text};
 use http::StatusCode;
 use regex::Regex;
 use serde_json::Value;
@@ -7,10 +7,16 @@ use crate::answer::{Answer, Envelope};
 use crate::query::Query;
 use crate::view::State;
 
-/// The entries of a kind that pass the query's filters, a page of them where it asks for one.
-pub(crate) fn list(kind: Kind, state: &State, query: &Query) -> Answer {
+/// The entries of a kind, or those of one owner, that pass the query's filters; a page of them where it asks for one.
+/// An owner who has none is as unknown as one who does not exist.
+pub(crate) fn list(kind: Kind, owner: Option<&str>, state: &State, query: &Query) -> Answer {
     let filter = Filter::of(kind, query);
-    let mut entries: Vec<&Entry> = state.of_kind(kind).filter(|entry| filter.passes(&entry.value)).collect();
+    let below = owner.map(|owner| credential_id(owner, "")).unwrap_or_default();
+    let mut entries: Vec<&Entry> = state.below(kind, &below).collect();
+    if owner.is_some() && entries.is_empty() {
+        return Answer::missing();
+    }
+    entries.retain(|entry| filter.passes(&entry.value));
     let total = entries.len();
     if let (Some(page), Some(size)) = (query.number("page"), query.number("page_size")) {
         if !(10.0..=500.0).contains(&size) {
@@ -49,7 +55,8 @@ impl Filter {
             .filter_map(|name| filter.get(name).map(|value| (name.to_string(), value.to_string())))
             .collect();
         Self {
-            name: query.get("name").map(Pattern::of),
+            // An empty one is found in whatever has no name, too.
+            name: query.get("name").filter(|pattern| !pattern.is_empty()).map(Pattern::of),
             label: query.get("label").map(str::to_string),
             uri: query.get("uri").map(Pattern::of),
             references,
@@ -112,7 +119,7 @@ mod tests {
         ];
         entries.extend((0..20).map(|n| entry(&format!("d{n:02}"), 100 - n, json!({"uri": "/many"}))));
         let view = View::new(1, entries);
-        let answer = list(Kind::Route, &view.read(), &Query::parse(Some(query)));
+        let answer = list(Kind::Route, None, &view.read(), &Query::parse(Some(query)));
         assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         let ids = body["list"]
@@ -127,7 +134,7 @@ mod tests {
     fn filters() {
         let cases: [(&str, &[&str]); 14] = [
             ("name=alph", &["a"]),
-            ("name=", &["a", "b"]),
+            ("name=&label=env", &["c"]),
             ("name=%5Eb", &["b"]),
             ("name=%28", &[]),
             ("label=team", &["a", "c"]),
@@ -166,7 +173,7 @@ mod tests {
         let view = View::new(0, Vec::new());
         for size in ["9", "501", "-1"] {
             let query = format!("page=1&page_size={size}");
-            let answer = list(Kind::Route, &view.read(), &Query::parse(Some(&query)));
+            let answer = list(Kind::Route, None, &view.read(), &Query::parse(Some(&query)));
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{size}");
             assert_eq!(answer.body, "page_size must be between 10 and 500", "{size}");
         }

@@ -5,8 +5,6 @@ use a6_resources::{Change, Entry, Kind, References};
 use a6_snapshot::Rejection;
 use serde_json::{Map, Value, json};
 
-use crate::answer::label;
-
 /// What is stored and in force, for readers on any thread. Only the writer's thread changes it, after the store and
 /// the snapshot have taken a change.
 pub struct View {
@@ -37,28 +35,15 @@ impl View {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a committed change over; `at` is in Unix seconds.
-    pub(crate) fn apply(&self, change: &Change, revision: u64, at: u64) {
+    /// Takes the changes of one commit over, all at once for readers; `key` is what was asked for, `at` is in Unix
+    /// seconds.
+    pub(crate) fn apply(&self, changes: &[Change], key: &str, revision: u64, at: u64) {
         let mut state = self.write();
-        let place = (change.kind, change.id.clone());
-        match &change.value {
-            Some(value) => {
-                let created = state.entries.get(&place).map_or(revision, |old| old.created);
-                let entry = Entry {
-                    kind: change.kind,
-                    id: change.id.clone(),
-                    value: value.clone(),
-                    created,
-                    modified: revision,
-                };
-                state.entries.insert(place, entry);
-            }
-            None => {
-                state.entries.remove(&place);
-            }
+        for change in changes {
+            state.apply(change, revision);
         }
         state.revision = revision;
-        state.last_change = Some(json!({ "key": label(change.kind, &change.id), "at": at }));
+        state.last_change = Some(json!({ "key": key, "at": at }));
     }
 
     /// Notes what could not be taken into force; `at` is in Unix seconds.
@@ -86,7 +71,7 @@ impl View {
         let state = self.read();
         let counts: Map<String, Value> = Kind::all()
             .iter()
-            .map(|spec| (spec.collection.to_string(), Value::from(state.of_kind(spec.kind).count())))
+            .map(|spec| (spec.plural.to_string(), Value::from(state.of_kind(spec.kind).count())))
             .collect();
         json!({
             "revision": state.revision,
@@ -110,16 +95,42 @@ impl State {
 
     /// The entries of a kind, in the order of their ids.
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
+        self.below(kind, "")
+    }
+
+    /// The entries of a kind whose ids begin like that, in the order of their ids.
+    pub(crate) fn below<'a>(&'a self, kind: Kind, prefix: &'a str) -> impl Iterator<Item = &'a Entry> {
         self.entries
-            .range((kind, String::new())..)
-            .take_while(move |((own, _), _)| *own == kind)
+            .range((kind, prefix.to_string())..)
+            .take_while(move |((own, id), _)| *own == kind && id.starts_with(prefix))
             .map(|(_, entry)| entry)
+    }
+
+    fn apply(&mut self, change: &Change, revision: u64) {
+        let place = (change.kind, change.id.clone());
+        let Some(value) = &change.value else {
+            self.entries.remove(&place);
+            return;
+        };
+        let created = self.entries.get(&place).map_or(revision, |old| old.created);
+        let entry = Entry {
+            kind: change.kind,
+            id: change.id.clone(),
+            value: value.clone(),
+            created,
+            modified: revision,
+        };
+        self.entries.insert(place, entry);
     }
 }
 
 impl References for State {
     fn exists(&self, kind: Kind, id: &str) -> bool {
         self.get(kind, id).is_some()
+    }
+
+    fn entries(&self, kind: Kind) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        Box::new(self.of_kind(kind))
     }
 }
 

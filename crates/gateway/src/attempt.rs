@@ -1,44 +1,69 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use a6_codec::http1::Framing;
 use a6_core::{Fault, FaultKind, Retry, Secret};
 use a6_protocols::Protocol;
-use a6_snapshot::{Attempt, Instance, Plan, Plugin, Stop};
+use a6_snapshot::{Attempt, InFlight, Instance, Plan, Plugin, Record, Stop};
 use a6_upstream::{Answer, Call};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use crate::access::{Admitted, before_proxy};
+use crate::access::Admitted;
+use crate::answer::{UPSTREAM_STATUS, upstream_statuses};
+use crate::forward;
 use crate::headers::{is_event_stream, reaches_client, write_client_headers};
+use crate::phases;
 use crate::settle::{Refused, Settlement};
 
 /// A request whose answer has begun.
 pub(crate) struct Answering<P: Plugin> {
     pub(crate) settlement: Box<Settlement<P>>,
-    pub(crate) instance: Arc<Instance>,
-    pub(crate) protocol: Protocol,
     pub(crate) answer: Answer,
-    /// A usage event will come that the client did not ask for.
-    pub(crate) hides_usage: bool,
     /// When this attempt began.
     pub(crate) started: Instant,
+    pub(crate) source: Source,
 }
 
-/// Tries the plan's candidates in order until one answers. Every attempt is built anew from the client's own body.
+/// Who answers.
+pub(crate) enum Source {
+    /// A provider.
+    Provider {
+        instance: Arc<Instance>,
+        protocol: Protocol,
+        /// A usage event will come that the client did not ask for.
+        hides_usage: bool,
+    },
+    /// A node of an ordinary upstream.
+    Node { in_flight: InFlight, read_timeout: Duration },
+}
+
+/// Tries the plan's candidates in order until one answers. Every attempt is built anew from the client's own body. Without
+/// a plan the request goes to the route's upstream.
 pub(crate) async fn attempt<P: Plugin>(admitted: Admitted<P>) -> Result<Answering<P>, Refused<P>> {
     let Admitted(mut settlement) = admitted;
     let Some(plan) = settlement.plan.take() else {
-        return Err(settlement.refuse(nothing_to_do()));
+        // Boxed, since every connection keeps a request's future, and this one is larger.
+        return Box::pin(forward::forward(settlement)).await;
     };
     settlement.protocol = Some(plan.protocol);
-    let mut last = nothing_to_do();
+    let mut last = no_candidates();
     for instance in &plan.candidates {
-        if let Err(stop) = before_proxy(&mut settlement).await {
+        if let Err(stop) = phases::before_proxy(&mut settlement).await {
             return Err(settlement.refuse(stop));
         }
         match try_instance(&mut settlement, &plan, instance).await {
-            Ok(sent) => return Ok(answering(settlement, &plan, instance.clone(), sent)),
+            Ok(sent) => match reworded(&plan, sent.answer.head.status) {
+                // The body belongs to whoever keeps that connection; it is closed.
+                Some(stop) => {
+                    if sent.answer.head.status.is_server_error() {
+                        let statuses = upstream_statuses(&settlement.record.attempts, false);
+                        settlement.answer.set(UPSTREAM_STATUS, statuses);
+                    }
+                    return Err(settlement.refuse(stop));
+                }
+                None => return Ok(answering(settlement, &plan, instance.clone(), sent)),
+            },
             Err(fault) => {
                 let is_final = fault.retry != Retry::OtherTarget;
                 last = fault.into();
@@ -48,7 +73,13 @@ pub(crate) async fn attempt<P: Plugin>(admitted: Admitted<P>) -> Result<Answerin
             }
         }
     }
-    Err(settlement.refuse(last))
+    Err(settlement.refuse(plan.meta.as_ref().map_or_else(|| last.clone(), |meta| meta.reword(last.clone()))))
+}
+
+/// A provider's error in the words that were configured for the plugin that asked it.
+fn reworded(plan: &Plan, status: StatusCode) -> Option<Stop> {
+    let meta = plan.meta.as_ref().filter(|meta| meta.error_response.is_some())?;
+    (status.is_client_error() || status.is_server_error()).then(|| meta.reword(Stop::page(status)))
 }
 
 struct Sent {
@@ -66,7 +97,8 @@ fn answering<P: Plugin>(
     // Nothing will be sent again from here on; a long stream should not hold its prompt.
     settlement.body.release();
     let Sent { answer, hides_usage, started } = sent;
-    Answering { settlement, instance, protocol: plan.protocol, answer, hides_usage, started }
+    let source = Source::Provider { instance, protocol: plan.protocol, hides_usage };
+    Answering { settlement, answer, started, source }
 }
 
 async fn try_instance<P: Plugin>(
@@ -99,20 +131,25 @@ async fn try_instance<P: Plugin>(
         }
         result => result,
     };
-    if let Some(attempt) = settlement.record.attempts.last_mut() {
-        match &result {
-            Ok(answer) => {
-                attempt.status = Some(answer.head.status);
-                attempt.connect = Some(answer.connect);
-                attempt.header = Some(started.elapsed());
-            }
-            Err(fault) => {
-                attempt.fault = Some(fault.kind);
-                attempt.duration = Some(started.elapsed());
-            }
+    note_result(&mut settlement.record, &result);
+    Ok(Sent { answer: result?, hides_usage, started })
+}
+
+/// What became of the last attempt, as far as it is known now.
+pub(crate) fn note_result(record: &mut Record, result: &Result<Answer, Fault>) {
+    let Some(attempt) = record.attempts.last_mut() else { return };
+    let elapsed = attempt.started.elapsed();
+    match result {
+        Ok(answer) => {
+            attempt.status = Some(answer.head.status);
+            attempt.connect = Some(answer.connect);
+            attempt.header = Some(elapsed);
+        }
+        Err(fault) => {
+            attempt.fault = Some(fault.kind);
+            attempt.duration = Some(elapsed);
         }
     }
-    Ok(Sent { answer: result?, hides_usage, started })
 }
 
 /// The bytes for one target.
@@ -163,7 +200,7 @@ async fn within_limits(
     asked: bool,
     started: Instant,
 ) -> Result<Answer, Fault> {
-    let is_stream = is_event_stream(&answer.head, asked);
+    let is_stream = is_event_stream(&answer.head.headers, answer.head.status, asked);
     match (answer.head.framing, instance.max_response_bytes) {
         (Framing::Length(length), Some(limit)) if length > limit => return Err(too_long()),
         (Framing::Chunked | Framing::Close, Some(limit))
@@ -205,7 +242,7 @@ fn not_spoken(protocol: Protocol, instance: &Instance) -> Fault {
     Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, text)
 }
 
-fn nothing_to_do() -> Stop {
-    let text = "the route has no plugin that answers; a6 does not proxy to ordinary upstreams yet";
+fn no_candidates() -> Stop {
+    let text = "the route's AI plugin has no instance that could be asked";
     Fault::gateway(FaultKind::Misconfigured, StatusCode::SERVICE_UNAVAILABLE, text).into()
 }

@@ -6,15 +6,19 @@ use bytes::Bytes;
 use http::Method;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::http1::Upgrade;
 use crate::settle::Settlement;
 use crate::stream::AnswerStream;
 
-/// An answer's body as hyper polls it. The request's settlement lives in it, and ends with it.
+/// An answer's body as the client's connection polls it. The request's settlement lives in it, and ends with it.
 pub(crate) enum AnswerBody<P: Plugin> {
     /// The gateway's own words.
     Whole(Whole<P>),
     /// An upstream's answer, as it comes.
     Stream(Box<AnswerStream<P>>),
+    /// Of status 101 over HTTP/1.1: what takes the connection over.
+    #[allow(dead_code, reason = "the road to ordinary upstreams will make it")]
+    Upgrade(Upgrade),
 }
 
 /// The body is cut here, so that the client cannot take it for whole.
@@ -41,7 +45,7 @@ impl<P: Plugin> Whole<P> {
     pub(crate) fn new(data: Bytes, outcome: Outcome, mut settlement: Box<Settlement<P>>) -> Self {
         let data = (!data.is_empty()).then_some(data);
         if data.is_none() || settlement.request.method == Method::HEAD {
-            // hyper will not ask for it.
+            // Nobody will ask for it.
             settlement.record.end(outcome);
         }
         Self { data, outcome, settlement }
@@ -63,6 +67,7 @@ impl<P: Plugin> Body for AnswerBody<P> {
         match self.get_mut() {
             Self::Whole(whole) => Poll::Ready(whole.take().map(|data| Ok(Frame::data(data)))),
             Self::Stream(stream) => stream.poll_frame(cx),
+            Self::Upgrade(_) => Poll::Ready(None),
         }
     }
 
@@ -70,6 +75,7 @@ impl<P: Plugin> Body for AnswerBody<P> {
         match self {
             Self::Whole(whole) => whole.data.is_none(),
             Self::Stream(stream) => stream.is_over(),
+            Self::Upgrade(_) => true,
         }
     }
 
@@ -79,6 +85,7 @@ impl<P: Plugin> Body for AnswerBody<P> {
                 SizeHint::with_exact(whole.data.as_ref().map_or(0, |data| data.len() as u64))
             }
             Self::Stream(_) => SizeHint::default(),
+            Self::Upgrade(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -2,19 +2,19 @@ use a6_codec::http1::ResponseHead;
 use a6_snapshot::{Instance, Request};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER,
+    SERVER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Whether a header speaks of one connection only and never passes (RFC 9110 §7.6.1).
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     [
         CONNECTION,
         KEEP_ALIVE,
@@ -53,8 +53,9 @@ fn goes_to_provider(name: &HeaderName, instance: &Instance) -> bool {
 pub(crate) fn write_client_headers(head: &mut Vec<u8>, request: &Request, instance: &Instance) {
     let named_by_connection = connection_tokens(&request.headers);
     for (name, value) in &request.headers {
-        if goes_to_provider(name, instance) && !named_by_connection.iter().any(|named| named == name.as_str())
-        {
+        let stays = request.credentials.headers.contains(name)
+            || named_by_connection.iter().any(|named| named == name.as_str());
+        if !stays && goes_to_provider(name, instance) {
             write(head, name, value.as_bytes());
         }
     }
@@ -65,25 +66,39 @@ pub(crate) fn write_client_headers(head: &mut Vec<u8>, request: &Request, instan
     write(head, &X_FORWARDED_PORT, request.client.local.port().to_string().as_bytes());
 }
 
-fn write(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+/// Appends a header line.
+pub(crate) fn write(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     head.extend_from_slice(name.as_str().as_bytes());
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");
 }
 
-/// The headers that `connection` names, in lower case; they speak of this connection too.
-fn connection_tokens(headers: &HeaderMap) -> Vec<String> {
+/// The headers that `connection` names, in lower case; they speak of this connection too. Its own words are left out.
+pub(crate) fn connection_tokens(headers: &HeaderMap) -> Vec<String> {
+    let own = |token: &&str| {
+        ["", "close", "keep-alive", "te", "upgrade"].iter().any(|word| token.eq_ignore_ascii_case(word))
+    };
+    let tokens = words(headers).filter(|token| !own(token));
+    tokens.map(str::to_ascii_lowercase).collect()
+}
+
+/// Whether `connection` says that the sender asks for another protocol.
+pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE) && words(headers).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+fn words(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|text| text.split(',')).map(|token| token.trim().to_ascii_lowercase()).collect()
+    values.flat_map(|text| text.split(',')).map(str::trim)
 }
 
 /// Whether an answer is a stream of events: it says so, or it says nothing and the client asked for one.
-pub(crate) fn is_event_stream(head: &ResponseHead, asked: bool) -> bool {
+pub(crate) fn is_event_stream(headers: &HeaderMap, status: StatusCode, asked: bool) -> bool {
     const NAME: &[u8] = b"text/event-stream";
-    match head.headers.get(CONTENT_TYPE) {
+    match headers.get(CONTENT_TYPE) {
         Some(value) => value.as_bytes().windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME)),
-        None => asked && head.status.is_success(),
+        None => asked && status.is_success(),
     }
 }
 
@@ -99,6 +114,44 @@ pub(crate) fn reaches_client(name: &HeaderName) -> bool {
         "retry-after-ms" | "x-should-retry" | "openai-processing-ms" | "openai-version" | "x-amzn-requestid"
     ) || name.ends_with("request-id")
         || name.contains("ratelimit-")
+}
+
+/// Whether a header of an ordinary upstream's answer is looked at. `connection` is, since it names others.
+pub(crate) fn is_of_answer(name: &HeaderName) -> bool {
+    *name == CONNECTION || *name == TRAILER || !(is_hop_by_hop(name) || *name == SERVER)
+}
+
+/// The same where the upstream may change the protocol: it says to which.
+pub(crate) fn is_of_upgrade(name: &HeaderName) -> bool {
+    *name == UPGRADE || is_of_answer(name)
+}
+
+/// Takes out what an ordinary upstream's answer says of its own connection, but for a change of the protocol.
+pub(crate) fn clean_answer(head: &mut ResponseHead) {
+    if !head.headers.contains_key(CONNECTION) {
+        return;
+    }
+    for name in connection_tokens(&head.headers) {
+        head.headers.remove(name.as_str());
+    }
+    head.headers.remove(CONNECTION);
+}
+
+/// Whether a field behind an answer's body passes. What frames, routes or authenticates a message may not stand there
+/// (RFC 9110 §6.5.1).
+pub(crate) fn is_trailer(name: &HeaderName) -> bool {
+    let never = [
+        AUTHORIZATION,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        COOKIE,
+        HOST,
+        SERVER,
+        SET_COOKIE,
+    ];
+    !never.contains(name) && !is_hop_by_hop(name)
 }
 
 #[cfg(test)]
@@ -123,5 +176,55 @@ mod tests {
         {
             assert!(!passes(name), "{name}");
         }
+    }
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, http::HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_is_found() {
+        let found =
+            connection_tokens(&headers(&[("connection", "Keep-Alive, X-Hop"), ("connection", ", x-b ")]));
+        assert_eq!(found, ["x-hop", "x-b"]);
+        let cases: &[(&[(&str, &str)], bool)] = &[
+            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")], true),
+            (&[("connection", "upgrade")], false),
+            (&[("upgrade", "websocket")], false),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(asks_for_upgrade(&headers(lines)), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_loses_what_speaks_of_its_connection() {
+        let lines = [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("content-length", "3"),
+            ("set-cookie", "a=b"),
+            ("x-a", "1"),
+        ];
+        let mut head = ResponseHead {
+            status: StatusCode::OK,
+            reason: None,
+            headers: headers(&lines),
+            framing: a6_codec::http1::Framing::Length(3),
+            reusable: true,
+        };
+        clean_answer(&mut head);
+        let mut left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "set-cookie", "x-a"]);
+        for (name, passes) in [("server", false), ("keep-alive", false), ("upgrade", false), ("date", true)] {
+            assert_eq!(is_of_answer(&HeaderName::from_static(name)), passes, "{name}");
+        }
+        assert!(is_of_upgrade(&UPGRADE) && is_trailer(&HeaderName::from_static("grpc-status")));
+        assert!(!is_trailer(&CONTENT_LENGTH) && !is_trailer(&TRANSFER_ENCODING));
     }
 }

@@ -3,23 +3,35 @@
 //! | file | takes -> gives |
 //! |---|---|
 //! | `listen.rs` | socket -> connection |
-//! | `read.rs` | hyper's request -> [`read::Received`] |
+//! | `http1/`, `http2/` | connection -> requests, and answers back to it |
+//! | `read.rs` | a request's head -> [`read::Received`] |
 //! | `route.rs` | `Received` -> [`route::Matched`] |
 //! | `access.rs` | `Matched` -> [`access::Admitted`] |
-//! | `attempt.rs` | `Admitted` -> [`attempt::Answering`] |
-//! | `stream.rs` | `Answering` -> response body, frame by frame |
+//! | `attempt.rs`, `forward.rs` | `Admitted` -> [`attempt::Answering`], from a provider or an ordinary upstream |
+//! | `answer.rs` | `Answering` -> response |
+//! | `stream.rs` | an upstream's body -> the response's, frame by frame |
 //! | `settle.rs` | the end, exactly once, whatever happened |
 //!
-//! `road.rs` puts them in a row. Beside the road: `worker.rs`, a data thread and what it owns;
-//! `wire.rs`, the client's socket with an eye on the clock; `headers.rs`, which headers pass; `render.rs`, faults
-//! and replies as responses; `body.rs`, the response body that hyper polls.
+//! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
+//! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
+//! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes;
+//! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
+//! that the client's connection polls.
 
 mod access;
+mod answer;
 mod attempt;
 mod body;
+mod forward;
 mod headers;
+mod http1;
+mod http2;
 mod listen;
+mod outgoing;
+mod phases;
 mod read;
+mod reader;
+mod real_ip;
 mod render;
 mod road;
 mod route;
@@ -27,8 +39,11 @@ mod settle;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod wire;
 mod worker;
 
+pub use http1::HeadFaults;
 pub use listen::{Sockets, bind};
+pub use real_ip::RealIp;
 pub use worker::{Config, Worker, run};

@@ -1,28 +1,19 @@
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
 use a6_snapshot::{Client, Plugin};
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::road;
-use crate::wire::{ClientIo, Link, Patience, Wire};
+use crate::wire::{Link, Patience, Wire};
 use crate::worker::Worker;
+use crate::{http1, http2};
 
 const BACKLOG: i32 = 4096;
-/// What hyper may buffer of a connection, each way; a head is never longer.
-const MAX_BUFFER: usize = 128 << 10;
-/// HTTP/2: requests at a time on one connection, and bytes of one request's head.
-const MAX_STREAMS: u32 = 200;
-const MAX_HEADER_LIST: u32 = 64 << 10;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One data thread's share of every listening address.
@@ -122,20 +113,6 @@ async fn accept<P: Plugin>(
     }
 }
 
-/// Polls a connection to its end; once draining begins, it takes no further requests.
-macro_rules! until_drained {
-    ($connection:expr, $draining:expr) => {{
-        let mut connection = std::pin::pin!($connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = $draining.wait_for(|draining| *draining) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
-    }};
-}
-
 /// Whether the client speaks HTTP/2 with prior knowledge. Nothing is taken from the socket.
 /// `None` if the client does not say in time.
 async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> Option<bool> {
@@ -152,19 +129,6 @@ async fn begins_with_http2_preface(socket: &TcpStream, limit: Duration) -> Optio
         }
     };
     tokio::time::timeout(limit, peek).await.ok()
-}
-
-/// Runs hyper's tasks for one HTTP/2 stream on the connection's own thread.
-#[derive(Clone)]
-struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
 }
 
 async fn connection<P: Plugin>(
@@ -190,23 +154,10 @@ async fn connection<P: Plugin>(
         head: worker.config.header_timeout,
         send: worker.config.send_timeout,
     };
-    let io = TokioIo::new(ClientIo::new(socket, link.clone(), patience));
-    let service = service_fn(move |request| {
-        let (worker, link) = (worker.clone(), link.clone());
-        async move { Ok::<_, Infallible>(road::travel(worker, link, request).await) }
-    });
-    let ended = if speaks_http2 {
-        let connection = http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .serve_connection(io, service);
-        until_drained!(connection, draining)
+    if speaks_http2 {
+        // Boxed, since every connection keeps a future like this, and few speak it.
+        Box::pin(http2::serve(worker, socket, link, patience, draining)).await;
     } else {
-        let connection = http1::Builder::new().max_buf_size(MAX_BUFFER).serve_connection(io, service);
-        until_drained!(connection, draining)
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a client connection ended early");
+        http1::serve(worker, socket, link, patience, draining).await;
     }
 }

@@ -1,12 +1,11 @@
 use std::rc::Rc;
 
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Exchange, Plugin, Record, Request, RequestBody, Stop};
-use http::header::{HOST, TRANSFER_ENCODING};
+use a6_snapshot::{ClientBody, Exchange, Plugin, Record, Request, RequestBody, Stop};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version};
-use hyper::body::Incoming;
 
 use crate::settle::{Refused, Settlement};
 use crate::wire::Link;
@@ -15,11 +14,11 @@ use crate::worker::Worker;
 /// A request whose head is sound.
 pub(crate) struct Received<P: Plugin>(pub(crate) Box<Settlement<P>>);
 
-/// Checks what the HTTP library leaves to its user. From here on the request leaves a record.
+/// Checks what both versions of HTTP leave to their user. From here on the request leaves a record.
 pub(crate) fn receive<P: Plugin>(
     worker: Rc<Worker<P>>,
     link: Rc<Link>,
-    request: http::Request<Incoming>,
+    request: http::Request<ClientBody>,
 ) -> Result<Received<P>, Refused<P>> {
     let (parts, incoming) = request.into_parts();
     let wrong = wrong_head(&parts);
@@ -30,8 +29,9 @@ pub(crate) fn receive<P: Plugin>(
     let mut record = Record::begin(method, worker.config.clock.unix_ms());
     record.request_id = worker.next_request_id();
     let body = RequestBody::new(incoming, worker.config.body_limits.clone());
-    let (request, has_path) = Request::new(parts, link.client.clone());
-    let mut settlement = Settlement::new(Exchange { request, body, plan: None, record }, link, worker);
+    let (mut request, has_path) = Request::new(parts, link.client.clone());
+    worker.config.real_ip.apply(&mut request);
+    let mut settlement = Settlement::new(Exchange::new(request, body, record), link, worker);
     if let Some(text) = wrong.or((!has_path).then_some("the request's path is malformed")) {
         settlement.closes = true;
         return Err(settlement.refuse(bad_head(text)));
@@ -46,14 +46,10 @@ const MAX_METHOD: usize = 32;
 fn wrong_head(parts: &Parts) -> Option<&'static str> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
-    let codings: Vec<_> = parts.headers.get_all(TRANSFER_ENCODING).iter().collect();
-    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if hosts.next().is_some() || (host.is_none() && parts.version == Version::HTTP_11) {
         Some("the request needs exactly one Host header")
     } else if host.is_some_and(|host| !is_authority(host)) {
         Some("the Host header is malformed")
-    } else if !codings.is_empty() && !matches!(codings[..], [one] if is_chunked(one)) {
-        Some("the request's transfer-encoding is not chunked")
     } else if parts.method.as_str().len() > MAX_METHOD {
         Some("the request's method is too long")
     } else {

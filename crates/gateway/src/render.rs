@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use a6_core::{Fault, FaultKind, Retry, Wording};
 use a6_protocols::Protocol;
-use a6_snapshot::{Outcome, Plugin, Reply, Stop};
+use a6_snapshot::{Frame, FrameFlow, Outcome, Plugin, Reply, Stop};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, RETRY_AFTER, SERVER};
 use http::{HeaderMap, HeaderValue, Response, Version};
 use serde_json::json;
 
 use crate::body::{AnswerBody, Whole};
+use crate::phases;
 use crate::settle::{Refused, Settlement};
 
 /// What is read of a request that is refused.
@@ -18,8 +19,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// The answer to a request that a stage ended.
-pub(crate) fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBody<P>> {
+/// The answer to a request that a stage ended. Plugins see it as they see an upstream's.
+pub(crate) async fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBody<P>> {
     let Refused { mut settlement, stop } = refused;
     let (reply, outcome) = match stop {
         Stop::Reply(reply) => (*reply, Outcome::Complete),
@@ -32,19 +33,41 @@ pub(crate) fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBody<P>>
             (tell(&fault, settlement.protocol), outcome)
         }
     };
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = reply.status;
+    parts.headers = reply.headers;
+    parts.headers.insert(SERVER, settlement.worker.config.server.clone());
+    phases::filter_head(&mut settlement, &mut parts);
+    let body = match phases::looks_at_body(&settlement) {
+        true => Box::pin(filtered(&mut settlement, reply.body)).await,
+        false => reply.body,
+    };
     if outcome != Outcome::ClientGone {
-        settlement.record.status = Some(reply.status);
+        settlement.record.status = Some(parts.status);
     }
-    let (closes, version) = (settlement.closes, settlement.request.version);
-    let server = settlement.worker.config.server.clone();
-    let mut response = Response::new(AnswerBody::Whole(Whole::new(reply.body, outcome, settlement)));
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
-    response.headers_mut().insert(SERVER, server);
-    if closes && version < Version::HTTP_2 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if settlement.closes && settlement.request.version < Version::HTTP_2 {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Response::from_parts(parts, AnswerBody::Whole(Whole::new(body, outcome, settlement)))
+}
+
+/// A body of ours as the plugins that look at bodies leave it.
+async fn filtered<P: Plugin>(settlement: &mut Settlement<P>, data: Bytes) -> Bytes {
+    let mut frame = Frame { data, is_stream: false, is_last: true };
+    let mut place = 0;
+    loop {
+        let (flow, next) = phases::frame(settlement, frame, place);
+        let flow = match flow {
+            FrameFlow::Ask(asked) => asked.await,
+            FrameFlow::Pass(passed) => return passed.data,
+            other => other,
+        };
+        match flow {
+            FrameFlow::Pass(passed) => (frame, place) = (passed, next),
+            FrameFlow::End(last) => return last.data,
+            FrameFlow::Hold | FrameFlow::Ask(_) => return Bytes::new(),
+        }
+    }
 }
 
 /// The answer comes while the client may still be sending its request. A small rest is read, so that the connection

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use a6_core::{Fault, FaultKind};
 use a6_protocols::Protocol;
-use a6_snapshot::{Chain, Exchange, Outcome, Plugin, Stop};
+use a6_snapshot::{Chain, Exchange, Outcome, Owners, Plugin, Stop};
 use http::StatusCode;
 
+use crate::phases;
 use crate::wire::Link;
 use crate::worker::Worker;
 
@@ -18,7 +19,12 @@ const CUT: &str = "the gateway stopped before the request was over";
 /// record; a request that is dropped without one has lost its client.
 pub(crate) struct Settlement<P: Plugin> {
     exchange: Exchange,
+    /// The plugins of the global rules.
+    pub(crate) global: Option<Arc<Chain<P>>>,
+    /// The plugins of the route and of the caller; none before the route is known.
     pub(crate) chain: Option<Arc<Chain<P>>>,
+    /// What callers bring; there where a plugin finds out who is asking.
+    pub(crate) owners: Option<Arc<Owners<P>>>,
     pub(crate) worker: Rc<Worker<P>>,
     pub(crate) link: Rc<Link>,
     /// The connection cannot be trusted with another request.
@@ -36,16 +42,20 @@ pub(crate) struct Refused<P: Plugin> {
 impl<P: Plugin> Settlement<P> {
     pub(crate) fn new(exchange: Exchange, link: Rc<Link>, worker: Rc<Worker<P>>) -> Box<Self> {
         link.wire.enter();
-        Box::new(Self { exchange, chain: None, worker, link, protocol: None, closes: false })
+        Box::new(Self {
+            exchange,
+            global: None,
+            chain: None,
+            owners: None,
+            worker,
+            link,
+            protocol: None,
+            closes: false,
+        })
     }
 
     pub(crate) fn refuse(self: Box<Self>, stop: impl Into<Stop>) -> Refused<P> {
         Refused { settlement: self, stop: stop.into() }
-    }
-
-    /// The plugins of the route; none before the route is known.
-    pub(crate) fn chain(&self) -> Option<Arc<Chain<P>>> {
-        self.chain.clone()
     }
 
     /// Ends with a fault after the answer had begun.
@@ -79,11 +89,7 @@ impl<P: Plugin> Drop for Settlement<P> {
             self.fail(Outcome::ClientGone, &gone);
         }
         self.exchange.record.duration = Some(self.exchange.elapsed());
-        if let Some(chain) = self.chain.take() {
-            for plugin in chain.log() {
-                plugin.log(&mut self.exchange);
-            }
-        }
+        phases::log(self);
         if let Some(last) = self.exchange.record.attempts.last_mut() {
             last.duration.get_or_insert_with(|| last.started.elapsed());
         }

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use a6_snapshot::{Exchange, Phases, Plugin, Stop};
+use a6_snapshot::{ClientBody, Exchange, Phases, Plugin, Stop};
 
 use crate::body::AnswerBody;
 use crate::road;
@@ -29,10 +29,9 @@ fn size_of_return<A, B, C, R>(_: fn(A, B, C) -> R) -> usize {
 }
 
 #[test]
-fn what_hyper_keeps_per_connection_stays_small() {
-    type Body = hyper::body::Incoming;
+fn what_a_connection_keeps_stays_small() {
     let future = size_of_return(
-        road::travel::<Everywhere> as fn(Rc<Worker<Everywhere>>, Rc<Link>, http::Request<Body>) -> _,
+        road::travel::<Everywhere> as fn(Rc<Worker<Everywhere>>, Rc<Link>, http::Request<ClientBody>) -> _,
     );
     assert!(future <= 2048, "the request future has {future} bytes");
     let sizes = [size_of::<Settlement<Everywhere>>(), size_of::<AnswerStream<Everywhere>>()];

@@ -26,7 +26,7 @@ pub(crate) struct Patience {
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 << 20;
 
-/// What the road and the socket of one connection tell each other. hyper stands between them.
+/// What the road and the socket of one connection tell each other. For HTTP/2 hyper stands between them.
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     /// How often everything that was written has left.
@@ -70,10 +70,25 @@ impl Wire {
         self.lingers.set(true);
     }
 
+    /// Whether a request has asked for [`Wire::linger`].
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingers.get()
+    }
+
     /// A request's head is here.
     pub(crate) fn enter(&self) {
         self.entered.set(self.entered.get() + 1);
         self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// How many requests have entered.
+    pub(crate) fn entered(&self) -> u64 {
+        self.entered.get()
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.get() > 0
     }
 
     /// A request is over.
@@ -81,7 +96,8 @@ impl Wire {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
     }
 
-    fn flushed(&self) {
+    /// Everything that was written so far has left.
+    pub(crate) fn flushed(&self) {
         self.flushes.set(self.flushes.get() + 1);
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
@@ -98,17 +114,10 @@ pub(crate) struct Link {
     pub(crate) wire: Wire,
 }
 
-/// A client's socket, with an eye on the clock: hyper has no limit of its own for a client that does not read.
-pub(crate) struct ClientIo {
-    socket: TcpStream,
+/// A client's socket. It knows how a connection has to end.
+pub(crate) struct ClientSocket {
+    tcp: TcpStream,
     link: Rc<Link>,
-    patience: Patience,
-    waiting: Waiting,
-    /// How many requests had entered at the last look.
-    seen: u64,
-    read: IdleTimer,
-    write: IdleTimer,
-    is_writing: bool,
     /// The lingering close, once it has begun.
     closing: Option<Closing>,
 }
@@ -121,74 +130,23 @@ struct Closing {
     read: usize,
 }
 
-/// What the client is waited for.
-#[derive(Clone, Copy, PartialEq)]
-enum Waiting {
-    /// A request is under way; its own limits apply.
-    Nothing,
-    NextRequest,
-    RestOfHead,
-}
-
-impl ClientIo {
-    pub(crate) fn new(socket: TcpStream, link: Rc<Link>, patience: Patience) -> Self {
-        let mut read = IdleTimer::new();
-        read.arm(patience.head);
-        Self {
-            socket,
-            link,
-            patience,
-            // A new connection has to begin its first request as soon as a head has to end.
-            waiting: Waiting::RestOfHead,
-            seen: 0,
-            read,
-            write: IdleTimer::new(),
-            is_writing: false,
-            closing: None,
-        }
+impl ClientSocket {
+    pub(crate) fn new(tcp: TcpStream, link: Rc<Link>) -> Self {
+        Self { tcp, link, closing: None }
     }
 
-    /// Bytes came, or none did: which clock runs now?
-    fn watch_reads(&mut self, cx: &mut Context<'_>, got_bytes: bool) -> Poll<()> {
-        let entered = self.link.wire.entered.get();
-        if self.seen != entered {
-            // A request has come and may have gone since the last look.
-            self.seen = entered;
-            self.waiting = Waiting::Nothing;
-        }
-        let now = match (self.link.wire.in_flight.get(), self.waiting, got_bytes) {
-            (1.., _, _) => Waiting::Nothing,
-            (0, Waiting::Nothing, false) => Waiting::NextRequest,
-            (0, Waiting::Nothing | Waiting::NextRequest, true) => Waiting::RestOfHead,
-            (0, before, _) => before,
-        };
-        if now != self.waiting {
-            self.waiting = now;
-            match now {
-                Waiting::NextRequest => self.read.arm(self.patience.keepalive),
-                Waiting::RestOfHead => self.read.arm(self.patience.head),
-                Waiting::Nothing => {}
-            }
-        }
-        if now == Waiting::Nothing || got_bytes { Poll::Pending } else { self.read.poll_expired(cx) }
+    /// The connection that it belongs to.
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
     }
 
-    fn watch_writes<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.is_writing = false;
-            return result;
-        }
-        if !self.is_writing {
-            self.is_writing = true;
-            self.write.arm(self.patience.send);
-        }
-        ready!(self.write.poll_expired(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    /// Ready once a read would bring something, or the end; so that no buffer is held before.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp.poll_read_ready(cx)
     }
-}
 
-impl ClientIo {
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads and forgets what the client still sends, until it stops or has had its time.
+    pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing = self.closing.get_or_insert_with(|| {
             let mut closing = Closing::default();
             closing.timer.arm(LINGER_TIME);
@@ -197,7 +155,7 @@ impl ClientIo {
         let mut scrap = [0u8; 16 << 10];
         while closing.read < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
+            match Pin::new(&mut self.tcp).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => closing.read += buffer.filled().len(),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return closing.timer.poll_expired(cx),
@@ -207,31 +165,19 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl AsyncRead for ClientSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.socket).poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before {
-                    let _ = self.watch_reads(cx, true);
-                }
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            // To hyper it looks as if the client had closed.
-            Poll::Pending => self.watch_reads(cx, false).map(Ok),
-        }
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.watch_writes(cx, result)
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -239,8 +185,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
-        self.watch_writes(cx, result)
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -248,30 +193,55 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
-        self.link.wire.flushed();
-        if self.link.wire.in_flight.get() == 0 {
-            // hyper waits for the next request without asking for it: the clock has to run all the same. Once it has
-            // fired, the next read tells.
-            let _ = self.watch_reads(cx, false);
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-        if self.link.wire.lingers.get() {
-            ready!(self.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 
-impl Drop for ClientIo {
+impl Drop for ClientSocket {
     fn drop(&mut self) {
         if self.link.wire.resets.get() || self.link.wire.cutting.get() {
             // Where it cannot be set, the close is a plain one.
-            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Limits the time that a client may take nothing of what is written.
+pub(crate) struct WriteWatch {
+    timer: IdleTimer,
+    limit: Duration,
+    is_waiting: bool,
+}
+
+impl WriteWatch {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { timer: IdleTimer::new(), limit, is_waiting: false }
+    }
+
+    /// The client has taken something.
+    pub(crate) fn progress(&mut self) {
+        self.is_waiting = false;
+    }
+
+    /// What became of a write, or the error that the client has had its time.
+    pub(crate) fn look<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.is_waiting = false;
+            return result;
+        }
+        if !self.is_waiting {
+            self.is_waiting = true;
+            self.timer.arm(self.limit);
+        }
+        ready!(self.timer.poll_expired(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -14,7 +14,10 @@ use http::HeaderValue;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use crate::access::MergedChains;
+use crate::http1::HeadFaults;
 use crate::listen::{self, Sockets};
+use crate::real_ip::RealIp;
 
 /// How often idle upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -47,8 +50,12 @@ pub struct Config<P> {
     pub server: HeaderValue,
     /// The last requests.
     pub requests: Arc<RequestLog>,
+    /// Whose word is taken for where a request came from.
+    pub real_ip: RealIp,
     /// Time of day.
     pub clock: Clock,
+    /// What was refused before it was a request.
+    pub head_faults: Arc<HeadFaults>,
 }
 
 /// A data thread and what it owns. Nothing of it is shared with another thread but what [`Config`] names.
@@ -57,6 +64,7 @@ pub struct Worker<P> {
     pub(crate) upstream: Upstream,
     pub(crate) requests: Arc<RequestLog>,
     request_ids: Cell<u128>,
+    pub(crate) merged: MergedChains<P>,
     /// What is still open is being cut by us.
     pub(crate) cutting: Rc<Cell<bool>>,
 }
@@ -66,7 +74,14 @@ impl<P: Plugin> Worker<P> {
     pub fn new(config: Arc<Config<P>>) -> Self {
         let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
         let requests = config.requests.clone();
-        Self { config, upstream, requests, request_ids: Cell::new(random_start()), cutting: Rc::default() }
+        Self {
+            config,
+            upstream,
+            requests,
+            request_ids: Cell::new(random_start()),
+            merged: MergedChains::new(),
+            cutting: Rc::default(),
+        }
     }
 
     /// 32 hexadecimal digits that no other request has: a random start per thread, and a step that spreads over all

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use a6_protocols::PROVIDERS;
 use a6_resources::{PluginSpec, Schema};
-use a6_snapshot::{Exchange, Instance, Phases, Plan, Plugin, Stop};
+use a6_snapshot::{Exchange, Instance, Phases, Plan, Plugin, Site, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::ai_request;
 use crate::support::instance::{self, InstanceConf, TransportConf};
+use crate::support::shared::Shared;
 
 /// APISIX's name.
 pub(crate) const NAME: &str = "ai-proxy";
@@ -40,7 +41,7 @@ fn default_max_body() -> u64 {
 
 impl AiProxy {
     /// Compiles a configuration that the schema accepted.
-    pub(crate) fn compile(conf: &Value) -> Result<Self, String> {
+    pub(crate) fn compile(conf: &Value, _site: &Site<'_>, _shared: &Shared) -> Result<Self, String> {
         let conf = Conf::deserialize(conf).map_err(|error| error.to_string())?;
         let provider = conf.instance.provider().to_string();
         let instance = instance::compile(format!("{NAME}-{provider}"), conf.instance, &conf.transport)?;
@@ -55,8 +56,12 @@ impl Plugin for AiProxy {
 
     async fn access(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         let protocol = ai_request::read(exchange, self.max_body).await?;
-        exchange.plan = Some(Plan { candidates: vec![self.instance.clone()], protocol });
+        exchange.plan = Some(Plan { candidates: vec![self.instance.clone()], protocol, meta: None });
         Ok(())
+    }
+
+    fn describe(&self) -> Option<Value> {
+        Some(json!({"instance": *self.instance.name, "address": *self.instance.address}))
     }
 }
 
@@ -69,6 +74,7 @@ pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
         kind: None,
         schema: Schema::compile(schema())?,
         consumer_schema: None,
+        consumer_key: None,
         metadata_schema: None,
         encrypt_fields: &["auth.header", "auth.query"],
     })
@@ -148,6 +154,7 @@ fn override_schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::testing;
     use a6_protocols::Protocol;
     use a6_resources::{Catalogue, ConfKind};
 
@@ -155,8 +162,12 @@ mod tests {
         crate::Builtins::new().unwrap().check(NAME, &conf, ConfKind::Route)
     }
 
+    fn compile(conf: &Value) -> Result<AiProxy, String> {
+        AiProxy::compile(conf, &testing::site(), &testing::shared())
+    }
+
     fn head(conf: Value) -> String {
-        let plugin = AiProxy::compile(&conf).unwrap();
+        let plugin = compile(&conf).unwrap();
         let head = plugin.instance.head(Protocol::OpenaiChat).unwrap().expose().clone();
         String::from_utf8(head).unwrap()
     }
@@ -219,13 +230,13 @@ mod tests {
     #[test]
     fn keys_never_show_in_debug_output() {
         let conf = json!({"provider": "openai", "auth": {"header": {"Authorization": "Bearer sk-live"}}});
-        let plugin = AiProxy::compile(&conf).unwrap();
+        let plugin = compile(&conf).unwrap();
         assert!(!format!("{plugin:?}").contains("sk-live"));
     }
 
     #[test]
     fn durations_and_pools_have_their_defaults() {
-        let plugin = AiProxy::compile(&json!({"provider": "openai", "auth": {}})).unwrap();
+        let plugin = compile(&json!({"provider": "openai", "auth": {}})).unwrap();
         assert_eq!(plugin.max_body, 67_108_864);
         assert_eq!(plugin.instance.timeout.as_millis(), 30_000);
         assert_eq!(plugin.instance.keepalive.unwrap().size, 30);

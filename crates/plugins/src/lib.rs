@@ -1,27 +1,63 @@
 //! The plugins, one file each, named as APISIX names them.
 //!
-//! - `ai_proxy.rs`: sends a request to a provider of language models.
+//! Who asks, and what they may:
+//! - `key_auth.rs`, `basic_auth.rs`, `jwt_auth.rs` with `jwt_auth/`: who is asking.
+//! - `consumer_restriction.rs`, `ip_restriction.rs`: who may.
+//! - `limit_count.rs` with `limit_count/`, `limit_req.rs`, `limit_conn.rs`: how often, how fast, how many at a time.
+//!
+//! What becomes of a request:
+//! - `ai_proxy.rs`: it goes to a provider of language models.
+//! - `ai_prompt_template.rs` with `ai_prompt_template/`, `ai_prompt_decorator.rs`: its prompt is made, or framed.
+//! - `proxy_rewrite.rs`: another path, host, method or header for the upstream.
+//! - `traffic_split.rs`: one of several upstreams, by weight or condition.
+//! - `redirect.rs`, `mocking.rs`, `fault_injection.rs`: it is answered here.
+//!
+//! What becomes of an answer:
+//! - `response_rewrite.rs` with `response_rewrite/`: another status, header or body.
+//! - `cors.rs`: which web pages may read it. - `request_id.rs`: an id on request and answer.
+//!
+//! - `auth_tests.rs`: no mutated credential passes.
+//! - `table.rs`: which plugins there are and their priorities; the closed enum of them.
 //! - `support/`: what several plugins share.
-//! - this file: [`Builtins`], the kit that the gateway is built with, and the table of names and priorities.
+//! - this file: [`Builtins`], the kit that the gateway is built with.
 
+mod ai_prompt_decorator;
+mod ai_prompt_template;
 mod ai_proxy;
+#[cfg(test)]
+mod auth_tests;
+mod basic_auth;
+mod consumer_restriction;
+mod cors;
+mod fault_injection;
+mod ip_restriction;
+mod jwt_auth;
+mod key_auth;
+mod limit_conn;
+mod limit_count;
+mod limit_req;
+mod mocking;
+mod proxy_rewrite;
+mod redirect;
+mod request_id;
+mod response_rewrite;
 mod support;
+mod table;
+mod traffic_split;
 
 use a6_resources::{Catalogue, ConfKind, PluginSpec};
-use a6_snapshot::{Chain, Exchange, Frame, FrameFlow, Kit, Phases, Stop};
+use a6_snapshot::{Kit, KnownBy, Site, UpstreamSlots};
 use serde_json::Value;
+
+use crate::support::references;
+use crate::support::shared::Shared;
+pub use crate::table::Plugin;
 
 /// The built-in plugins.
 #[derive(Debug)]
 pub struct Builtins {
     specs: Vec<PluginSpec>,
-}
-
-/// A compiled plugin: a closed set, so that every call is a jump and no allocation.
-#[derive(Debug)]
-pub enum Plugin {
-    /// `ai-proxy`
-    AiProxy(ai_proxy::AiProxy),
+    shared: Shared,
 }
 
 impl Builtins {
@@ -30,7 +66,9 @@ impl Builtins {
     /// # Errors
     /// A plugin's schema is malformed: a bug, found by the first test that runs.
     pub fn new() -> Result<Self, String> {
-        Ok(Self { specs: vec![ai_proxy::spec(1040)?] })
+        let mut specs = table::specs()?;
+        specs.sort_by_key(|spec| std::cmp::Reverse(spec.priority));
+        Ok(Self { specs, shared: Shared::default() })
     }
 }
 
@@ -46,11 +84,22 @@ impl Catalogue for Builtins {
             ConfKind::Consumer => spec.consumer_schema.as_ref(),
             ConfKind::Metadata => spec.metadata_schema.as_ref(),
         };
-        schema.ok_or_else(|| format!("plugin {name} has no configuration here"))?.check(conf)?;
-        support::references::refuse("", conf)?;
+        if let Some(schema) = schema {
+            schema.check(conf).map_err(|why| table::reword(name, why))?;
+        } else if kind != ConfKind::Metadata {
+            return Err(format!("plugin {name} has no configuration here"));
+        }
         match kind {
-            ConfKind::Route => self.compile(name, conf, None).map(|_| ()),
-            ConfKind::Consumer | ConfKind::Metadata => Ok(()),
+            ConfKind::Route => {
+                references::refuse("", conf)?;
+                let site = Site { owner: "", upstreams: &UpstreamSlots::default() };
+                self.compile(name, conf, &site).map(|_| ())
+            }
+            ConfKind::Consumer => {
+                references::refuse_managers("", conf)?;
+                table::check_consumer(name, conf)
+            }
+            ConfKind::Metadata => references::refuse("", conf),
         }
     }
 }
@@ -58,58 +107,15 @@ impl Catalogue for Builtins {
 impl Kit for Builtins {
     type Plugin = Plugin;
 
-    fn compile(&self, name: &str, conf: &Value, _previous: Option<&Plugin>) -> Result<Plugin, String> {
-        match name {
-            ai_proxy::NAME => ai_proxy::AiProxy::compile(conf).map(Plugin::AiProxy),
-            _ => Err(format!("unknown plugin [{name}]")),
-        }
+    fn compile(&self, name: &str, conf: &Value, site: &Site<'_>) -> Result<Plugin, String> {
+        Plugin::compile(name, conf, site, &self.shared)
     }
 
-    fn link(&self, _chain: &mut Chain<Plugin>) {
-        // No two of today's plugins have to know each other.
-    }
-}
-
-impl a6_snapshot::Plugin for Plugin {
-    fn phases(&self) -> Phases {
-        match self {
-            Self::AiProxy(plugin) => plugin.phases(),
-        }
+    fn credential(&self, name: &str, conf: &Value) -> Option<KnownBy> {
+        table::credential(name, &references::resolve(conf)?)
     }
 
-    async fn rewrite(&self, exchange: &mut Exchange) -> Result<(), Stop> {
-        match self {
-            Self::AiProxy(plugin) => plugin.rewrite(exchange).await,
-        }
-    }
-
-    async fn access(&self, exchange: &mut Exchange) -> Result<(), Stop> {
-        match self {
-            Self::AiProxy(plugin) => plugin.access(exchange).await,
-        }
-    }
-
-    async fn before_proxy(&self, exchange: &mut Exchange) -> Result<(), Stop> {
-        match self {
-            Self::AiProxy(plugin) => plugin.before_proxy(exchange).await,
-        }
-    }
-
-    fn header_filter(&self, exchange: &mut Exchange, head: &mut http::response::Parts) {
-        match self {
-            Self::AiProxy(plugin) => plugin.header_filter(exchange, head),
-        }
-    }
-
-    fn frame(&self, exchange: &mut Exchange, frame: Frame) -> FrameFlow {
-        match self {
-            Self::AiProxy(plugin) => plugin.frame(exchange, frame),
-        }
-    }
-
-    fn log(&self, exchange: &mut Exchange) {
-        match self {
-            Self::AiProxy(plugin) => plugin.log(exchange),
-        }
+    fn set_metadata(&self, name: &str, metadata: Option<&Value>) {
+        self.shared.metadata.set(name, metadata);
     }
 }

@@ -4,17 +4,20 @@
 //! - `openai_chat/`: OpenAI chat completions.
 //! - `providers.rs`: [`Provider`], the table of providers.
 //! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
+//! - `prompts.rs`: [`decorate`], messages before and after a request's own.
 //! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
 //! - `usage.rs`: [`Usage`], the tokens that an answer cost.
 
 mod endpoint;
 mod openai_chat;
+mod prompts;
 mod protocol;
 mod providers;
 mod shape;
 mod usage;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
+pub use prompts::{Dialect, Prompt, Undecorable, decorate};
 pub use protocol::{Description, End, PlainReader, Protocol, StreamReader, Told, Verdict};
 pub use providers::{MaxTokens, PROVIDERS, Provider};
 pub use shape::{Shaped, Shaping};

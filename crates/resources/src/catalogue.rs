@@ -30,6 +30,9 @@ pub struct PluginSpec {
     pub consumer_schema: Option<Schema>,
     /// The schema of the plugin's metadata.
     pub metadata_schema: Option<Schema>,
+    /// The member of an auth plugin's configuration by which a consumer is known, such as `key`; no two consumers may
+    /// have the same. None for a plugin that knows no consumers.
+    pub consumer_key: Option<&'static str>,
     /// Dotted paths of members that hold secrets; an object means each of its values.
     pub encrypt_fields: &'static [&'static str],
 }

@@ -1,7 +1,16 @@
 //! Resources as users write them, typed. Defaults are applied when they are read here, never in the store.
+//!
+//! - `types/upstream.rs`: [`Upstream`] and its [`Node`]s.
+//! - `types/ssl.rs`: [`Ssl`], a certificate and its key.
+
+mod ssl;
+mod upstream;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+pub use self::ssl::{Ssl, SslUsage};
+pub use self::upstream::{KeepalivePool, Node, Upstream, UpstreamTls};
 
 /// Plugin name to its configuration.
 pub type Plugins = Map<String, Value>;
@@ -68,6 +77,12 @@ pub struct Route {
     /// The id of a service.
     #[serde(default, deserialize_with = "optional_id")]
     pub service_id: Option<String>,
+    /// The id of a plugin config, whose plugins the route's own replace.
+    #[serde(default, deserialize_with = "optional_id")]
+    pub plugin_config_id: Option<String>,
+    /// Whether WebSocket upgrades pass; absent, the service says so.
+    #[serde(default)]
+    pub enable_websocket: Option<bool>,
     /// 0 takes the route out of service.
     #[serde(default = "one")]
     pub status: u8,
@@ -94,20 +109,9 @@ pub struct Service {
     /// The id of an upstream.
     #[serde(default, deserialize_with = "optional_id")]
     pub upstream_id: Option<String>,
-}
-
-/// Where ordinary requests go.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Upstream {
-    /// A map `"host[:port]": weight` or an array of nodes.
+    /// Whether WebSocket upgrades pass for routes that do not say so.
     #[serde(default)]
-    pub nodes: Option<Value>,
-    /// The balancer; `roundrobin` if absent.
-    #[serde(default, rename = "type")]
-    pub balancer: Option<String>,
-    /// The scheme; `http` if absent.
-    #[serde(default)]
-    pub scheme: Option<String>,
+    pub enable_websocket: Option<bool>,
 }
 
 fn one() -> u8 {
@@ -123,12 +127,12 @@ pub fn id_text(value: &Value) -> Option<String> {
     }
 }
 
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let value = Value::deserialize(deserializer)?;
     id_text(&value).ok_or_else(|| serde::de::Error::custom("id: expected a string or an integer"))
 }
 
-fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     id(deserializer).map(Some)
 }
 
@@ -141,5 +145,6 @@ mod tests {
     fn numeric_and_textual_ids_are_one() {
         let route: Route = serde_json::from_value(json!({"id": 7, "uri": "/a", "service_id": 3})).unwrap();
         assert_eq!((route.id.as_str(), route.service_id.as_deref(), route.status), ("7", Some("3"), 1));
+        assert_eq!((route.plugin_config_id, route.enable_websocket), (None, None));
     }
 }

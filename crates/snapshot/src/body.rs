@@ -1,19 +1,29 @@
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use a6_codec::json::{Document, JsonError, Scanner};
 use a6_core::{Budget, Fault, FaultKind, Reservation, Retry};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http_body::Body;
-use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+pub use source::{BodyError, BodyPiece, BodySource, ClientBody};
 
 /// A body is scanned in slices of this many bytes, so that a large one does not hold up the thread's other requests.
 const SCAN_SLICE: usize = 256 << 10;
 
 const MAX_RESERVE: usize = 4 << 20;
+/// What is read at a time of a body that is passed on, and of one that is thrown away.
+const PIECE: usize = 64 << 10;
+const SCRAP: usize = 16 << 10;
+/// Less room than this is not worth a read.
+const LEAST_ROOM: usize = 8 << 10;
 
 /// What bounds the reading of request bodies.
 #[derive(Clone, Debug)]
@@ -26,7 +36,7 @@ pub struct BodyLimits {
     pub max: u64,
 }
 
-/// A request's body: read on demand, once, into one buffer.
+/// A request's body: read on demand, once, into one buffer, or passed on piece by piece.
 #[derive(Debug)]
 pub struct RequestBody {
     state: State,
@@ -38,24 +48,40 @@ pub struct RequestBody {
 
 #[derive(Debug)]
 enum State {
-    Unread(Incoming),
+    Unread(ClientBody),
+    Passing(Box<Passing>),
     Read(Bytes),
     Lost,
 }
 
+/// A body on its way through.
+#[derive(Debug)]
+struct Passing {
+    incoming: ClientBody,
+    buffer: BytesMut,
+    passed: u64,
+    /// Runs while a piece is awaited.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
 impl RequestBody {
     /// A body that has not been read.
-    pub fn new(incoming: Incoming, limits: BodyLimits) -> Self {
+    pub fn new(incoming: ClientBody, limits: BodyLimits) -> Self {
         let reservation = limits.budget.reservation();
         Self { state: State::Unread(incoming), limits, reservation, document: None }
+    }
+
+    /// A body that is there.
+    pub fn of(bytes: Bytes, limits: BodyLimits) -> Self {
+        Self { state: State::Read(bytes), ..Self::new(ClientBody::Empty, limits) }
     }
 
     /// The length that the client announced, or the length read.
     pub fn announced(&self) -> Option<u64> {
         match &self.state {
-            State::Unread(incoming) => incoming.size_hint().exact(),
+            State::Unread(incoming) => incoming.remaining(),
             State::Read(bytes) => Some(bytes.len() as u64),
-            State::Lost => None,
+            State::Passing(_) | State::Lost => None,
         }
     }
 
@@ -63,8 +89,13 @@ impl RequestBody {
     pub fn bytes(&self) -> Option<&Bytes> {
         match &self.state {
             State::Read(bytes) => Some(bytes),
-            State::Unread(_) | State::Lost => None,
+            State::Unread(_) | State::Passing(_) | State::Lost => None,
         }
+    }
+
+    /// Whether nobody has asked for a byte of it.
+    pub fn is_unread(&self) -> bool {
+        matches!(self.state, State::Unread(_))
     }
 
     /// Reads the whole body.
@@ -92,53 +123,84 @@ impl RequestBody {
         Ok(bytes)
     }
 
-    async fn collect(&mut self, incoming: &mut Incoming, max: u64) -> Result<Bytes, Fault> {
+    async fn collect(&mut self, incoming: &mut ClientBody, max: u64) -> Result<Bytes, Fault> {
+        // Most bodies come in one piece, which is not copied.
         let mut first: Option<Bytes> = None;
         let mut joined = BytesMut::new();
         let mut length = 0u64;
-        while let Some(data) = next(incoming, self.limits.timeout).await? {
-            length += data.len() as u64;
+        loop {
+            if let Some(before) = first.take_if(|_| !incoming.is_end()) {
+                let whole = incoming.remaining().unwrap_or(0).saturating_add(length);
+                // What is announced may never come. One more byte than that, so that a read need not fill it.
+                joined.reserve(usize::try_from(whole).unwrap_or(MAX_RESERVE).min(MAX_RESERVE) + 1);
+                joined.extend_from_slice(&before);
+            }
+            let (count, piece) = match next(incoming, &mut joined, self.limits.timeout).await? {
+                BodyPiece::Taken(data) => (data.len(), Some(data)),
+                BodyPiece::Appended(count) => (count, None),
+                BodyPiece::End => return Ok(first.unwrap_or_else(|| joined.freeze())),
+            };
+            length += count as u64;
             if length > max {
                 return Err(too_large(length, max));
             }
-            if !self.reservation.grow(data.len() as u64) {
+            if !self.reservation.grow(count as u64) {
                 return Err(overloaded());
             }
-            match first.take() {
-                None if joined.is_empty() => first = Some(data),
-                None => joined.extend_from_slice(&data),
-                Some(before) => {
-                    let whole = incoming.size_hint().lower().saturating_add(length);
-                    // What is announced may never come.
-                    joined.reserve(usize::try_from(whole).unwrap_or(0).min(MAX_RESERVE));
-                    joined.extend_from_slice(&before);
-                    joined.extend_from_slice(&data);
-                }
+            match piece {
+                Some(data) if joined.is_empty() => first = Some(data),
+                Some(data) => joined.extend_from_slice(&data),
+                None => {}
             }
         }
-        Ok(first.unwrap_or_else(|| joined.freeze()))
     }
 
-    /// Reads and forgets what the client still sends, so that it can read its answer. False if there is too much of it.
+    /// The next piece of a body that is passed on as it comes, at most 64 KiB of what is read at a time; none at the end.
+    /// A body that was read before is not passed on. Pieces are not counted against the byte budget: whoever asks for the
+    /// next one has sent the last.
+    ///
+    /// The faults are those of [`RequestBody::read`], but for the budget's.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if let State::Unread(_) = self.state
+            && let State::Unread(incoming) = std::mem::replace(&mut self.state, State::Lost)
+        {
+            let passing = Passing { incoming, buffer: BytesMut::new(), passed: 0, timer: None };
+            self.state = State::Passing(Box::new(passing));
+        }
+        let State::Passing(passing) = &mut self.state else { return Poll::Ready(Some(Err(gone()))) };
+        let result = ready!(passing.poll_next(cx, &self.limits));
+        if result.is_err() {
+            self.state = State::Lost;
+        }
+        Poll::Ready(result.transpose())
+    }
+
+    /// Reads and forgets what the client still sends, so that it can read its answer. False if there is too much of it,
+    /// or if it is none.
     pub async fn discard(&mut self, max: u64, time: Duration) -> bool {
         let too_much = self.announced().is_some_and(|length| length > max);
         let mut incoming = match std::mem::replace(&mut self.state, State::Lost) {
             State::Read(_) => return true,
-            State::Unread(incoming) if incoming.is_end_stream() => return true,
+            State::Unread(incoming) if incoming.is_end() => return true,
             State::Unread(_) if too_much => return false,
             State::Unread(incoming) => incoming,
+            State::Passing(passing) => passing.incoming,
             // Given up in the middle.
             State::Lost => return false,
         };
         let all = async {
             let mut length = 0;
-            while let Ok(Some(data)) = next(&mut incoming, time).await {
-                length += data.len() as u64;
-                if length > max {
-                    return false;
+            let mut scrap = BytesMut::with_capacity(SCRAP);
+            while length <= max {
+                scrap.clear();
+                match next(&mut incoming, &mut scrap, time).await {
+                    Ok(BodyPiece::Taken(data)) => length += data.len() as u64,
+                    Ok(BodyPiece::Appended(count)) => length += count as u64,
+                    Ok(BodyPiece::End) => return true,
+                    Err(_) => return false,
                 }
             }
-            true
+            false
         };
         tokio::time::timeout(time, all).await.unwrap_or(false)
     }
@@ -149,6 +211,24 @@ impl RequestBody {
     /// The budget is used up (503).
     pub fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         if self.reservation.grow(bytes) { Ok(()) } else { Err(overloaded()) }
+    }
+
+    /// Puts other bytes in the place of what was read.
+    ///
+    /// # Errors
+    /// The byte budget is used up (503).
+    pub fn replace(&mut self, bytes: Bytes) -> Result<(), Fault> {
+        self.hold(bytes.len() as u64)?;
+        self.document = None;
+        self.state = State::Read(bytes);
+        Ok(())
+    }
+
+    /// Scans a body that is there, as [`RequestBody::document`] does, without yielding in between.
+    pub(crate) fn scan_now(&mut self) {
+        if let State::Read(bytes) = &self.state {
+            self.document = Some(Document::scan(bytes));
+        }
     }
 
     /// Frees the bytes, once nothing will be sent from them any more.
@@ -190,27 +270,43 @@ async fn scan(bytes: &[u8]) -> Result<Document, JsonError> {
     }
 }
 
-async fn next(incoming: &mut Incoming, limit: Duration) -> Result<Option<Bytes>, Fault> {
-    loop {
-        // Most bodies are there already; only one that is awaited needs a timer.
-        let ready = poll_fn(|cx| Poll::Ready(Pin::new(&mut *incoming).poll_frame(cx))).await;
-        let frame = match ready {
-            Poll::Ready(frame) => Ok(frame),
-            Poll::Pending => {
-                tokio::time::timeout(limit, poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx))).await
-            }
-        };
-        match frame {
-            Err(_) => return Err(too_slow(limit)),
-            Ok(None) => return Ok(None),
-            Ok(Some(Err(error))) => return Err(broken(&error)),
-            Ok(Some(Ok(frame))) => {
-                // Trailers of a request are not passed on.
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
+async fn next(incoming: &mut ClientBody, into: &mut BytesMut, limit: Duration) -> Result<BodyPiece, Fault> {
+    // Most bodies are there already; only one that is awaited needs a timer.
+    let ready = poll_fn(|cx| Poll::Ready(incoming.poll_data(cx, into))).await;
+    let piece = match ready {
+        Poll::Ready(piece) => piece,
+        Poll::Pending => tokio::time::timeout(limit, poll_fn(|cx| incoming.poll_data(cx, into)))
+            .await
+            .map_err(|_| too_slow(limit))?,
+    };
+    piece.map_err(broken)
+}
+
+impl Passing {
+    fn poll_next(&mut self, cx: &mut Context<'_>, limits: &BodyLimits) -> Poll<Result<Option<Bytes>, Fault>> {
+        let left = self.incoming.remaining().map(|left| usize::try_from(left).unwrap_or(PIECE));
+        // One more byte than is left, so that the last read need not fill its buffer.
+        if let Some(room) = left.filter(|left| *left > 0).map(|left| left.min(PIECE - 1) + 1)
+            && self.buffer.capacity() < room.min(LEAST_ROOM)
+        {
+            self.buffer.reserve(room);
         }
+        let Poll::Ready(piece) = self.incoming.poll_data(cx, &mut self.buffer) else {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limits.timeout)));
+            ready!(timer.as_mut().poll(cx));
+            return Poll::Ready(Err(too_slow(limits.timeout)));
+        };
+        self.timer = None;
+        let data = match piece.map_err(broken)? {
+            BodyPiece::Taken(data) => data,
+            BodyPiece::Appended(_) => self.buffer.split().freeze(),
+            BodyPiece::End => return Poll::Ready(Ok(None)),
+        };
+        self.passed += data.len() as u64;
+        if self.passed > limits.max {
+            return Poll::Ready(Err(too_large(self.passed, limits.max)));
+        }
+        Poll::Ready(Ok(Some(data)))
     }
 }
 
@@ -225,14 +321,14 @@ fn too_slow(limit: Duration) -> Fault {
 }
 
 /// The client sent what is no chunk, or it went away.
-fn broken(error: &hyper::Error) -> Fault {
-    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    let malformed = [std::io::ErrorKind::InvalidInput, std::io::ErrorKind::InvalidData];
-    if io.is_some_and(|io| malformed.contains(&io.kind())) {
-        let text = "the framing of the request body is malformed";
-        return Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, text);
+fn broken(error: BodyError) -> Fault {
+    match error {
+        BodyError::Malformed => {
+            let text = "the framing of the request body is malformed";
+            Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, text)
+        }
+        BodyError::Gone => gone(),
     }
-    gone()
 }
 
 fn gone() -> Fault {

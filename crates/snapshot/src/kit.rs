@@ -1,30 +1,48 @@
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use a6_core::Secret;
 use a6_resources::Catalogue;
 use bytes::Bytes;
 
-use crate::{Chain, Exchange, Stop};
+use crate::{Chain, Exchange, Request, Stop, UpstreamSlots};
 
 /// The plugins that exist, as code. The gateway is generic over it and never names a plugin.
 pub trait Kit: Catalogue + 'static {
     /// A compiled plugin configuration.
     type Plugin: Plugin;
 
-    /// Compiles a configuration that [`Catalogue::check`] accepted. `previous` is what the same plugin of the same owner
-    /// was compiled to before, so that counters and health can be carried over.
+    /// Compiles a configuration that [`Catalogue::check`] accepted.
     ///
     /// # Errors
     /// The configuration cannot be used; the text has APISIX's wording.
-    fn compile(
-        &self,
-        name: &str,
-        conf: &serde_json::Value,
-        previous: Option<&Self::Plugin>,
-    ) -> Result<Self::Plugin, String>;
+    fn compile(&self, name: &str, conf: &serde_json::Value, site: &Site<'_>) -> Result<Self::Plugin, String>;
 
-    /// Lets the plugins of one chain find each other; called once per chain.
-    fn link(&self, chain: &mut Chain<Self::Plugin>);
+    /// What an auth plugin knows a caller by, from its configuration in a consumer or credential. None if nobody can be
+    /// known by it, such as where a secret reference does not resolve.
+    fn credential(&self, name: &str, conf: &serde_json::Value) -> Option<KnownBy>;
+
+    /// A plugin's metadata were written, or deleted.
+    fn set_metadata(&self, name: &str, metadata: Option<&serde_json::Value>);
+}
+
+/// Where a configuration stands, and what it may refer to.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The resource that it is written on, such as `/routes/1`.
+    pub owner: &'a str,
+    /// The upstreams that have an id.
+    pub upstreams: &'a UpstreamSlots,
+}
+
+/// What an auth plugin knows a caller by.
+pub struct KnownBy {
+    /// The text that a request names, such as an API key or a user name.
+    pub key: Secret<String>,
+    /// What the plugin needs to check the rest; see [`crate::Credential::secret`].
+    pub secret: Arc<dyn Any + Send + Sync>,
 }
 
 /// The phases in which a plugin does something.
@@ -42,6 +60,8 @@ pub struct Phases {
     pub frame: bool,
     /// When the request is over.
     pub log: bool,
+    /// It finds out who is asking, and needs [`Exchange::directory`].
+    pub authenticates: bool,
 }
 
 /// A piece of an answer's body: whole events of a stream, or any bytes of a plain answer.
@@ -51,6 +71,8 @@ pub struct Frame {
     pub data: Bytes,
     /// Whether it is part of an event stream.
     pub is_stream: bool,
+    /// Nothing comes after it. Every answer has one such frame, and it may be empty.
+    pub is_last: bool,
 }
 
 /// The answer of a service that a plugin asks about a [`Frame`].
@@ -71,9 +93,12 @@ pub enum FrameFlow {
 /// A compiled plugin configuration. Shared by all threads; its futures need not be `Send`.
 ///
 /// A plugin says in [`Plugin::phases`] where it takes part; the other methods are never called.
-pub trait Plugin: Send + Sync + 'static {
+pub trait Plugin: Send + Sync + Sized + 'static {
     /// Where it takes part.
     fn phases(&self) -> Phases;
+
+    /// Lets the plugins of one chain find each other; called once per chain.
+    fn link(_chain: &mut Chain<Self>) {}
 
     /// Before authentication is complete.
     fn rewrite(&self, _exchange: &mut Exchange) -> impl Future<Output = Result<(), Stop>> {
@@ -96,6 +121,15 @@ pub trait Plugin: Send + Sync + 'static {
     /// A piece of the answer's body may be changed, held or looked into.
     fn frame(&self, _exchange: &mut Exchange, frame: Frame) -> FrameFlow {
         FrameFlow::Pass(frame)
+    }
+
+    /// Notes which parts of a request may hold a credential of this gateway, for a plugin with
+    /// [`Phases::authenticates`]. Called before all phases: whatever becomes of the request, no log shows them.
+    fn mark_credentials(&self, _request: &mut Request) {}
+
+    /// What an operator is told of where its requests go, such as `{"provider": ..., "address": ...}`. Never a secret.
+    fn describe(&self) -> Option<serde_json::Value> {
+        None
     }
 
     /// The request is over.

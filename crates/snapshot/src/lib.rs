@@ -1,11 +1,14 @@
 //! Resources compiled into one immutable [`Snapshot`], and the traits through which plugins and gateway meet.
 //!
 //! Compiling:
-//! - `compiler.rs`: [`Compiler`], changes in, snapshots out; what did not change is shared.
+//! - `compiler.rs`, `compiler/`: [`Compiler`], changes in, snapshots out; what did not change is shared.
 //! - `router.rs`, `radix.rs`: which route answers: hosts, then paths, then conditions.
 //! - `path.rs`: [`normalise`], the path that routes are matched against.
 //! - `route.rs`: [`CompiledRoute`], a route ready to be matched and run.
-//! - `chain.rs`: [`Chain`], the plugins of a route by phase.
+//! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
+//! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
+//! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
+//! - `explain.rs`, `question.rs`: what would become of a request.
 //! - `lint.rs`: what is allowed but unwise.
 //! - `publish.rs`: [`Publisher`], how the Admin API's writer takes changes into force.
 //!
@@ -13,35 +16,55 @@
 //! - `kit.rs`: [`Kit`] and [`Plugin`]: what the gateway knows of plugins.
 //! - `exchange.rs`: [`Exchange`], one request and its answer.
 //! - `request.rs`, `body.rs`, `variables.rs`: the client's request and what expressions ask of it.
+//! - `stop.rs`: [`Stop`], how a plugin ends a request.
 //! - `plan.rs`: [`Plan`], which a plugin leaves for the gateway's attempt stage.
 //! - `record.rs`: [`Record`], what is known of a request when it is over.
 
 mod body;
 mod chain;
+#[cfg(test)]
+mod chain_tests;
 mod compiler;
+mod directory;
 mod exchange;
+mod explain;
+mod forward;
 mod kit;
 mod lint;
+mod meta;
+mod owners;
 mod path;
 mod plan;
 mod publish;
+mod question;
 mod radix;
 mod record;
 mod request;
 mod route;
 mod router;
+mod stop;
+mod upstream;
 mod variables;
 
-pub use body::{BodyLimits, RequestBody};
-pub use chain::{Chain, ChainEntry};
+pub use body::{BodyError, BodyLimits, BodyPiece, BodySource, ClientBody, RequestBody};
+pub use chain::{Chain, ChainEntry, Owner};
 pub use compiler::{Compiler, Shared, Snapshot};
-pub use exchange::{Exchange, Reply, Stop};
-pub use kit::{Asked, Frame, FrameFlow, Kit, Phases, Plugin};
+pub use directory::{Credential, Directory, Identity};
+pub use exchange::{AnswerHeaders, Exchange};
+pub use explain::{Explain, Explainer};
+pub use forward::{Forward, Timeouts, UpstreamSlot, UpstreamSlots};
+pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
+pub use meta::Meta;
+pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
 pub use plan::{Instance, Keepalive, Plan, Target};
 pub use publish::{Publisher, Rejection};
+pub use question::Question;
 pub use record::{Attempt, Outcome, Record};
-pub use request::{Client, Request};
-pub use route::{CompiledRoute, Match};
+pub use request::{Client, Credentials, Request};
+pub use route::{CompiledRoute, Match, Missing};
 pub use router::Router;
+pub use stop::{Reply, Stop};
+pub use upstream::*;
+pub use variables::AnswerVariables;

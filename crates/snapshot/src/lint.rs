@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use a6_resources::{Catalogue, Entry, Kind, id_text};
 use serde_json::{Map, Value};
@@ -8,43 +8,72 @@ use serde_json::{Map, Value};
 /// `exposed` says that the data plane listens beyond loopback. Then a route that adds a provider's key and asks nobody
 /// who is calling is an open purse.
 pub fn lint(entries: &[Entry], catalogue: &dyn Catalogue, exposed: bool) -> Vec<String> {
-    if !exposed {
-        return Vec::new();
+    let mut warnings = shared_keys(entries, catalogue);
+    if exposed {
+        warnings.extend(open_purses(entries, catalogue));
     }
-    let services: HashMap<&str, &Value> = entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Service)
-        .map(|entry| (entry.id.as_str(), &*entry.value))
-        .collect();
-    entries
-        .iter()
-        .filter(|entry| entry.kind == Kind::Route)
-        .filter_map(|route| {
-            let service = route.value.get("service_id").and_then(id_text);
-            let service = service.and_then(|id| services.get(id.as_str()).copied());
-            let plugins = merged(service, &route.value);
-            let is_open = !plugins.iter().any(|(name, _)| is_auth(catalogue, name));
-            let holder = plugins.iter().find(|(_, conf)| holds_key(conf))?.0;
-            is_open.then(|| {
-                format!(
-                    "route {}: {holder} adds a provider's key, no auth plugin asks who is calling, and the data plane \
-                     listens beyond loopback; add an auth plugin or listen on 127.0.0.1",
-                    route.id
-                )
-            })
+    warnings
+}
+
+fn open_purses<'a>(entries: &'a [Entry], catalogue: &'a dyn Catalogue) -> impl Iterator<Item = String> + 'a {
+    let of_kind = |kind: Kind, id: &str| entries.iter().find(|entry| entry.kind == kind && entry.id == id);
+    let rules: Vec<_> = entries.iter().filter(|entry| entry.kind == Kind::GlobalRule).collect();
+    let routes = entries.iter().filter(|entry| entry.kind == Kind::Route);
+    routes.filter_map(move |route| {
+        let refers = |member: &str| route.value.get(member).and_then(id_text);
+        let service = refers("service_id").and_then(|id| of_kind(Kind::Service, &id));
+        let config = refers("plugin_config_id").and_then(|id| of_kind(Kind::PluginConfig, &id));
+        let layers = rules.iter().copied().chain(service).chain(config).chain([route]);
+        let mut plugins = Map::new();
+        for layer in layers {
+            plugins.extend(plugins_of(layer).map(|(name, conf)| (name.clone(), conf.clone())));
+        }
+        let is_open = !plugins.iter().any(|(name, conf)| is_auth(catalogue, name) && is_enabled(conf));
+        let holder = plugins.iter().find(|(_, conf)| is_enabled(conf) && holds_key(conf))?.0;
+        is_open.then(|| {
+            format!(
+                "route {}: {holder} adds a provider's key, no auth plugin asks who is calling, and the data plane \
+                 listens beyond loopback; add an auth plugin or listen on 127.0.0.1",
+                route.id
+            )
+        })
+    })
+}
+
+/// Two callers that are known by the same key: one of them is taken for the other.
+fn shared_keys(entries: &[Entry], catalogue: &dyn Catalogue) -> Vec<String> {
+    let mut known: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| matches!(entry.kind, Kind::Consumer | Kind::Credential)) {
+        for (name, conf) in plugins_of(entry) {
+            let attribute = catalogue.spec(name).and_then(|spec| spec.consumer_key);
+            if let Some(key) = attribute.and_then(|attribute| conf.get(attribute)).and_then(Value::as_str) {
+                let who = format!("{} {}", entry.kind.spec().singular, entry.id);
+                known.entry((name, key)).or_default().push(who);
+            }
+        }
+    }
+    let shared = known.into_iter().filter(|(_, holders)| holders.len() > 1);
+    shared
+        .map(|((plugin, _), holders)| {
+            format!(
+                "{} have the same {plugin} key: whoever calls with it is taken for the one that was made last; give \
+                 each its own",
+                holders.join(" and ")
+            )
         })
         .collect()
 }
 
-fn merged(service: Option<&Value>, route: &Value) -> Map<String, Value> {
-    let plugins = |owner: &Value| owner.get("plugins").and_then(Value::as_object).cloned();
-    let mut all = service.and_then(plugins).unwrap_or_default();
-    all.extend(plugins(route).unwrap_or_default());
-    all
+fn plugins_of(entry: &Entry) -> impl Iterator<Item = (&String, &Value)> {
+    entry.value.get("plugins").and_then(Value::as_object).into_iter().flatten()
 }
 
 fn is_auth(catalogue: &dyn Catalogue, name: &str) -> bool {
     catalogue.spec(name).is_some_and(|spec| spec.kind == Some("auth"))
+}
+
+fn is_enabled(conf: &Value) -> bool {
+    conf.pointer("/_meta/disable").and_then(Value::as_bool) != Some(true)
 }
 
 fn holds_key(conf: &Value) -> bool {

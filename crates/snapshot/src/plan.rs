@@ -6,6 +6,8 @@ use std::time::Duration;
 use a6_core::Secret;
 use a6_protocols::{Protocol, Provider, Scheme, Shaping};
 
+use crate::Meta;
+
 /// What the attempt stage is to do. A plugin leaves it in the [`crate::Exchange`]; it sends nothing itself.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -13,6 +15,8 @@ pub struct Plan {
     pub candidates: Vec<Arc<Instance>>,
     /// The client's protocol.
     pub protocol: Protocol,
+    /// What is said of the plugin that left it; the phases note it.
+    pub meta: Option<Arc<Meta>>,
 }
 
 /// An address to connect to and how: what connections can be shared by.

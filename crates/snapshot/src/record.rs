@@ -84,6 +84,8 @@ pub struct Record {
     pub service_id: Option<Arc<str>>,
     /// The service's name.
     pub service_name: Option<Arc<str>>,
+    /// The consumer that was asking.
+    pub consumer: Option<Arc<str>>,
     /// The wire protocol of the client.
     pub protocol: Option<&'static str>,
     /// Whether the client asked for a stream.
@@ -138,6 +140,7 @@ impl Record {
             route_name: None,
             service_id: None,
             service_name: None,
+            consumer: None,
             protocol: None,
             stream: false,
             request_model: None,

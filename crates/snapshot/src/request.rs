@@ -4,9 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::normalise;
+
+/// A target with one of these in it would be another request line.
+const CANNOT_BE_SENT: &AsciiSet = &CONTROLS.add(b' ');
 
 /// A connection's two ends.
 #[derive(Clone, Debug)]
@@ -31,7 +35,36 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Who is asking, and where.
     pub client: Rc<Client>,
+    /// What of it is a credential of this gateway.
+    pub credentials: Credentials,
     path: Option<Box<str>>,
+    rewritten: Option<Box<Rewritten>>,
+}
+
+/// Where a request held a credential of this gateway, by what auth plugins have looked at: it goes to no AI provider and
+/// into no log.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Headers.
+    pub headers: Vec<HeaderName>,
+    /// Query parameters.
+    pub parameters: Vec<Box<str>>,
+}
+
+/// What a plugin has made of a request's head. The client's own stays for the log.
+#[derive(Clone, Debug, Default)]
+struct Rewritten {
+    method: Option<Method>,
+    target: Option<Target>,
+    host: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    /// As it is sent: encoded, with its query.
+    raw: Box<str>,
+    /// The path in it, decoded.
+    path: Box<str>,
 }
 
 impl fmt::Debug for Request {
@@ -55,14 +88,65 @@ impl Request {
             version: parts.version,
             headers: parts.headers,
             client,
+            credentials: Credentials::default(),
             path,
+            rewritten: None,
         };
         (request, is_sound)
     }
 
-    /// The normalised path; see [`normalise`].
+    /// The path as it stands: what a plugin has made of it, else the client's; see [`Request::original_path`].
     pub fn path(&self) -> &str {
+        let rewritten = self.rewritten.as_ref().and_then(|rewritten| rewritten.target.as_ref());
+        rewritten.map_or_else(|| self.original_path(), |target| &target.path)
+    }
+
+    /// The client's path, normalised; see [`normalise`].
+    pub fn original_path(&self) -> &str {
         self.path.as_deref().unwrap_or(self.uri.path())
+    }
+
+    /// The method as it stands.
+    pub fn method(&self) -> &Method {
+        let rewritten = self.rewritten.as_ref().and_then(|rewritten| rewritten.method.as_ref());
+        rewritten.unwrap_or(&self.method)
+    }
+
+    /// What an ordinary upstream is asked for: path and query as they stand.
+    pub fn target(&self) -> &str {
+        let rewritten = self.rewritten.as_ref().and_then(|rewritten| rewritten.target.as_ref());
+        let own = || self.uri.path_and_query().map_or("/", |target| target.as_str());
+        rewritten.map_or_else(own, |target| &target.raw)
+    }
+
+    /// The query as it stands, without `?`; none if there is none.
+    pub fn query(&self) -> Option<&str> {
+        match self.rewritten.as_ref().and_then(|rewritten| rewritten.target.as_ref()) {
+            Some(target) => target.raw.split_once('?').map(|(_, query)| query),
+            None => self.uri.query(),
+        }
+    }
+
+    /// The host that a plugin wants the upstream to see.
+    pub fn rewritten_host(&self) -> Option<&str> {
+        self.rewritten.as_ref().and_then(|rewritten| rewritten.host.as_deref())
+    }
+
+    /// Changes what the upstream is asked for. `raw` is sent as it stands, `path` is its path, decoded. Bytes that no
+    /// request line may hold are percent-encoded.
+    pub fn rewrite_target(&mut self, raw: &str, path: &str) {
+        let raw = utf8_percent_encode(raw, CANNOT_BE_SENT).to_string();
+        self.rewritten.get_or_insert_default().target = Some(Target { raw: raw.into(), path: path.into() });
+    }
+
+    /// Changes the method that the upstream sees.
+    pub fn rewrite_method(&mut self, method: Method) {
+        self.rewritten.get_or_insert_default().method = Some(method);
+    }
+
+    /// Changes the host that the upstream sees.
+    pub fn rewrite_host(&mut self, host: &str) {
+        self.rewritten.get_or_insert_default().host = Some(host.into());
     }
 
     /// Host and port as the client wrote them: the target's, which wins, or the `Host` header's.

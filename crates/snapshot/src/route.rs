@@ -5,8 +5,7 @@ use a6_resources::{Route, Service};
 use http::Method;
 use ipnet::IpNet;
 
-use crate::variables::RequestVariables;
-use crate::{Chain, Request, RequestBody};
+use crate::{Chain, Exchange, Forward};
 
 /// A route ready to be matched and run.
 #[derive(Debug)]
@@ -19,16 +18,35 @@ pub struct CompiledRoute<P> {
     pub name: Option<Arc<str>>,
     /// Its service's name.
     pub service_name: Option<Arc<str>>,
-    /// Its service was deleted by force: it still answers its requests, with an error.
-    pub is_broken: bool,
-    /// Its plugins and its service's.
+    /// Something that it is made of was deleted by force: it still answers its requests, with an error.
+    pub missing: Option<Missing>,
+    /// Its plugins, its plugin config's and its service's.
     pub chain: Arc<Chain<P>>,
+    /// Its upstream.
+    pub forward: Forward,
     pub(crate) hosts: Vec<String>,
     pub(crate) patterns: Vec<String>,
     pub(crate) priority: i64,
     methods: Vec<Method>,
     networks: Vec<IpNet>,
     vars: Option<Expr>,
+}
+
+/// What a route is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Its service.
+    Service,
+    /// Its plugin config.
+    PluginConfig,
+}
+
+/// What a route is compiled with besides its own document.
+pub(crate) struct Parts<'a, P> {
+    pub(crate) service: Option<&'a Service>,
+    pub(crate) chain: Arc<Chain<P>>,
+    pub(crate) forward: Forward,
+    pub(crate) missing: Option<Missing>,
 }
 
 /// Whether a route is for a request.
@@ -43,11 +61,8 @@ pub enum Match {
 }
 
 impl<P> CompiledRoute<P> {
-    pub(crate) fn compile(
-        route: Route,
-        service: Option<&Service>,
-        chain: Arc<Chain<P>>,
-    ) -> Result<Self, String> {
+    pub(crate) fn compile(route: Route, parts: Parts<'_, P>) -> Result<Self, String> {
+        let Parts { service, chain, forward, missing } = parts;
         let mut hosts: Vec<String> =
             route.host.into_iter().chain(route.hosts.into_iter().flatten()).collect();
         if hosts.is_empty() {
@@ -66,7 +81,8 @@ impl<P> CompiledRoute<P> {
             .collect::<Result<_, _>>()?;
         let vars = route.vars.as_ref().map(Expr::parse).transpose();
         Ok(Self {
-            is_broken: route.service_id.is_some() && service.is_none(),
+            missing,
+            forward,
             name: route.name.map(Arc::from),
             service_name: service.and_then(|service| service.name.as_deref()).map(Arc::from),
             id: route.id.into(),
@@ -83,20 +99,30 @@ impl<P> CompiledRoute<P> {
 
     /// Holds the conditions that are not in the router's tree against a request. `has_body` says that the body was read
     /// as far as it can be.
-    pub fn fits(&self, request: &Request, body: &RequestBody, has_body: bool) -> Match {
-        let method_fits = self.methods.is_empty() || self.methods.contains(&request.method);
-        if !method_fits {
-            return Match::No;
+    pub fn fits(&self, exchange: &Exchange, has_body: bool) -> Match {
+        match self.holds_against(exchange, has_body) {
+            Ok(fits) => fits,
+            Err(_) => Match::No,
         }
-        let peer = request.client.peer.ip().to_canonical();
-        if !self.networks.is_empty() && !self.networks.iter().any(|network| network.contains(&peer)) {
-            return Match::No;
+    }
+
+    /// The same; the error names the first condition that does not hold.
+    pub fn holds_against(&self, exchange: &Exchange, has_body: bool) -> Result<Match, &'static str> {
+        let method_fits = self.methods.is_empty() || self.methods.contains(&exchange.request.method);
+        if !method_fits {
+            return Err("methods");
+        }
+        if !self.networks.is_empty() {
+            let peer = exchange.request.client.peer.ip().to_canonical();
+            if !self.networks.iter().any(|network| network.contains(&peer)) {
+                return Err("remote_addrs");
+            }
         }
         match &self.vars {
-            None => Match::Yes,
-            Some(vars) if !has_body && vars.needs_body() => Match::NeedsBody,
-            Some(vars) if vars.holds(&RequestVariables { request, body }) => Match::Yes,
-            Some(_) => Match::No,
+            None => Ok(Match::Yes),
+            Some(vars) if !has_body && vars.needs_body() => Ok(Match::NeedsBody),
+            Some(vars) if vars.holds(exchange) => Ok(Match::Yes),
+            Some(_) => Err("vars"),
         }
     }
 }

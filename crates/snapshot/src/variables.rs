@@ -5,20 +5,19 @@ use a6_resources::expr::{BodyPath, Operand, Variable, Variables};
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use crate::{Request, RequestBody};
+use crate::{Exchange, Request};
 
-/// A request as expressions see it.
-pub(crate) struct RequestVariables<'a> {
-    pub(crate) request: &'a Request,
-    pub(crate) body: &'a RequestBody,
-}
-
-impl Variables for RequestVariables<'_> {
+/// A request as expressions and templates see it.
+impl Variables for Exchange {
     fn value(&self, variable: &Variable) -> Option<Operand<'_>> {
         match variable {
-            Variable::Arg(name) => query_value(self.request.uri.query()?, name).map(Operand::Text),
-            Variable::Header(name) => self.request.header(name).map(|text| Operand::Text(text.into())),
-            Variable::Cookie(name) => cookie(self.request, name).map(|text| Operand::Text(text.into())),
+            Variable::Arg(name) => query_value(self.request.query()?, name).map(Operand::Text),
+            Variable::Header(name) => {
+                // Clients may write the name as the variable is written.
+                let as_variable = || self.request.header(&name.replace('-', "_"));
+                self.request.header(name).or_else(as_variable).map(|text| Operand::Text(text.into()))
+            }
+            Variable::Cookie(name) => cookie(&self.request, name).map(|text| Operand::Text(text.into())),
             Variable::Form(name) => self.form_value(name),
             Variable::Body(path) => self.body_value(path),
             Variable::Named(name) => self.named(name).map(Operand::Text),
@@ -26,7 +25,31 @@ impl Variables for RequestVariables<'_> {
     }
 }
 
-impl RequestVariables<'_> {
+/// An answer's head together with its request.
+pub struct AnswerVariables<'a> {
+    /// The request.
+    pub exchange: &'a Exchange,
+    /// The answer's head.
+    pub head: &'a http::response::Parts,
+}
+
+impl Variables for AnswerVariables<'_> {
+    fn value(&self, variable: &Variable) -> Option<Operand<'_>> {
+        let Variable::Named(name) = variable else { return self.exchange.value(variable) };
+        match name.as_str() {
+            "status" => Some(Operand::Text(self.head.status.as_str().into())),
+            _ => match name.strip_prefix("sent_http_") {
+                Some(header) => {
+                    let value = self.head.headers.get(header.replace('_', "-"))?;
+                    value.to_str().ok().map(|text| Operand::Text(text.into()))
+                }
+                None => self.exchange.value(variable),
+            },
+        }
+    }
+}
+
+impl Exchange {
     fn content_type(&self) -> &str {
         self.request.header(CONTENT_TYPE.as_str()).unwrap_or_default()
     }
@@ -62,29 +85,48 @@ impl RequestVariables<'_> {
     }
 
     fn named(&self, name: &str) -> Option<Cow<'_, str>> {
-        let request = self.request;
+        let request = &self.request;
         let client = &request.client;
         let text = match name {
-            "uri" => request.path().into(),
+            "uri" | "upstream_uri" => request.path().into(),
             "request_uri" => match request.uri.query() {
-                Some(query) => format!("{}?{query}", request.path()).into(),
-                None => request.path().into(),
+                Some(query) => format!("{}?{query}", request.original_path()).into(),
+                None => request.original_path().into(),
             },
             "real_request_uri" => request.uri.path_and_query().map_or("/", |target| target.as_str()).into(),
-            "query_string" | "args" => request.uri.query().unwrap_or_default().into(),
+            "query_string" | "args" => request.query().unwrap_or_default().into(),
             "host" => request.host().to_ascii_lowercase().into(),
-            "request_method" => request.method.as_str().into(),
+            "hostname" => request.host().into(),
+            "request_method" => request.method().as_str().into(),
             "scheme" => client.scheme.into(),
-            "remote_addr" => client.peer.ip().to_string().into(),
+            "remote_addr" => client.peer.ip().to_canonical().to_string().into(),
             "remote_port" => client.peer.port().to_string().into(),
-            "server_addr" => client.local.ip().to_string().into(),
+            "server_addr" => client.local.ip().to_canonical().to_string().into(),
             "server_port" => client.local.port().to_string().into(),
             "server_protocol" => format!("{:?}", request.version).into(),
             "content_type" => request.header("content-type")?.into(),
             "content_length" => request.header("content-length")?.into(),
-            _ => return None,
+            _ => return self.known(name).map(Cow::Borrowed),
         };
         Some(text)
+    }
+
+    /// What is known after routing and authentication.
+    fn known(&self, name: &str) -> Option<&str> {
+        let record = &self.record;
+        let identity = self.identity.as_ref();
+        match name {
+            "request_id" => Some(&record.request_id),
+            "route_id" => record.route_id.as_deref(),
+            "route_name" => record.route_name.as_deref(),
+            "service_id" => record.service_id.as_deref(),
+            "service_name" => record.service_name.as_deref(),
+            "consumer_name" => identity.map(|identity| &*identity.name),
+            "consumer_group_id" => identity.and_then(|identity| identity.group_id.as_deref()),
+            "request_llm_model" => record.request_model.as_deref(),
+            "llm_model" => record.model.as_deref(),
+            _ => self.plugin_variable(name),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The schema's history: step `n` (counted from 1) leads to `user_version` n. A step that was released never changes.
-pub(crate) const STEPS: &[&str] = &["
+pub(crate) const STEPS: &[&str] = &[
+    "
     CREATE TABLE resources (
         kind TEXT NOT NULL,
         id TEXT NOT NULL,
@@ -12,7 +13,16 @@ pub(crate) const STEPS: &[&str] = &["
     );
     CREATE TABLE meta (revision INTEGER NOT NULL);
     INSERT INTO meta (revision) VALUES (0);
-"];
+",
+    "
+    CREATE TABLE expiries (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (kind, id)
+    );
+",
+];
 
 /// Why a file cannot be brought to the present schema.
 #[derive(Debug, thiserror::Error)]

@@ -10,11 +10,15 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use crate::explain::{DAMAGED, advice, explain};
 use crate::lock::DirLock;
-use crate::{Store, StoreError, migrations};
+use crate::{Expiry, Store, StoreError, migrations};
 
 const PUT: &str = "INSERT INTO resources (kind, id, value, created, modified) VALUES (?1, ?2, ?3, ?4, ?4)
     ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value, modified = excluded.modified";
 const DELETE: &str = "DELETE FROM resources WHERE kind = ?1 AND id = ?2";
+const EXPIRE: &str = "INSERT INTO expiries (kind, id, at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at";
+const LAST: &str = "DELETE FROM expiries WHERE kind = ?1 AND id = ?2";
+const READ_EXPIRIES: &str = "SELECT kind, id, at FROM expiries";
 const READ_REVISION: &str = "SELECT revision FROM meta";
 const WRITE_REVISION: &str = "UPDATE meta SET revision = ?1";
 const READ_ALL: &str = "SELECT kind, id, value, created, modified FROM resources";
@@ -74,7 +78,8 @@ impl SqliteStore {
         Ok(Self { connection, path, lock })
     }
 
-    fn write(&mut self, changes: &[Change]) -> rusqlite::Result<u64> {
+    fn write(&mut self, changes: &[Change], until: Option<u64>) -> rusqlite::Result<u64> {
+        let until = until.map(|at| i64::try_from(at).unwrap_or(i64::MAX));
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let last: i64 = transaction.prepare_cached(READ_REVISION)?.query_row([], |row| row.get(0))?;
         let revision = last + 1;
@@ -93,6 +98,12 @@ impl SqliteStore {
                     transaction.prepare_cached(DELETE)?.execute(params![collection, change.id])?;
                 }
             }
+            match until.filter(|_| change.value.is_some()) {
+                Some(at) => {
+                    transaction.prepare_cached(EXPIRE)?.execute(params![collection, change.id, at])?
+                }
+                None => transaction.prepare_cached(LAST)?.execute(params![collection, change.id])?,
+            };
         }
         transaction.prepare_cached(WRITE_REVISION)?.execute(params![revision])?;
         transaction.commit()?;
@@ -115,12 +126,25 @@ impl SqliteStore {
         Ok((revision.unsigned_abs(), rows))
     }
 
+    fn read_expiries(&self) -> rusqlite::Result<Vec<(String, String, i64)>> {
+        let mut statement = self.connection.prepare(READ_EXPIRIES)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect()
+    }
+
+    fn kind(&self, collection: &str, id: &str) -> Result<Kind, StoreError> {
+        Kind::of_key(collection, id).ok_or_else(|| {
+            StoreError(format!(
+                "{}: {collection}/{id}: this a6 does not know such resources; start the a6 that wrote it",
+                self.path.display()
+            ))
+        })
+    }
+
     fn entry(&self, row: Row) -> Result<Entry, StoreError> {
         let Row { collection, id, text, created, modified } = row;
         let at = || format!("{}: {collection}/{id}", self.path.display());
-        let kind = Kind::of_collection(&collection).ok_or_else(|| {
-            StoreError(format!("{}: this a6 does not know such resources; start the a6 that wrote it", at()))
-        })?;
+        let kind = self.kind(&collection, &id)?;
         let value = serde_json::from_slice(&text)
             .map_err(|error| StoreError(format!("{}: not JSON ({error}): {DAMAGED}", at())))?;
         Ok(Entry {
@@ -134,8 +158,8 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn commit(&mut self, changes: &[Change]) -> Result<u64, StoreError> {
-        self.write(changes).map_err(|error| explain(&self.path, &self.lock, &error))
+    fn commit_until(&mut self, changes: &[Change], until: Option<u64>) -> Result<u64, StoreError> {
+        self.write(changes, until).map_err(|error| explain(&self.path, &self.lock, &error))
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
@@ -143,6 +167,14 @@ impl Store for SqliteStore {
         let mut entries = rows.into_iter().map(|row| self.entry(row)).collect::<Result<Vec<_>, _>>()?;
         entries.sort_by(|a, b| (a.kind, &a.id).cmp(&(b.kind, &b.id)));
         Ok((revision, entries))
+    }
+
+    fn expiries(&self) -> Result<Vec<Expiry>, StoreError> {
+        let rows = self.read_expiries().map_err(|error| explain(&self.path, &self.lock, &error))?;
+        let expiry = |(collection, id, at): (String, String, i64)| -> Result<Expiry, StoreError> {
+            Ok(Expiry { kind: self.kind(&collection, &id)?, id, at: at.unsigned_abs() })
+        };
+        rows.into_iter().map(expiry).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use a6_resources::{Change, Entry, Kind};
 use serde_json::{Value, json};
 
 use crate::sqlite::use_log;
-use crate::{SqliteStore, Store, migrations};
+use crate::{Expiry, SqliteStore, Store, migrations};
 
 fn put(kind: Kind, id: &str, value: Value) -> Change {
     Change { kind, id: id.to_string(), value: Some(Arc::new(value)) }
@@ -49,6 +49,52 @@ fn suite(open: &dyn Fn() -> Box<dyn Store>) {
     assert_eq!(store.load().unwrap().1[1], entry(Kind::Route, "b", json!({}), 5, 5), "made anew");
     assert_eq!(store.commit(&[put(Kind::Service, "b", json!({}))]).unwrap(), 6);
     assert_eq!(store.load().unwrap().1.len(), 4, "the same id in another kind is another resource");
+    drop(store);
+    ends(open);
+    people(open);
+}
+
+/// Consumers and their credentials share a collection and are told apart by their ids.
+fn people(open: &dyn Fn() -> Box<dyn Store>) {
+    let mut store = open();
+    let rows = [
+        (Kind::Credential, "jack/credentials/c"),
+        (Kind::Credential, "rose/credentials/c"),
+        (Kind::Consumer, "jack"),
+        (Kind::Consumer, "jack-2"),
+        (Kind::Consumer, "rose"),
+    ];
+    let all: Vec<Change> = rows.iter().map(|(kind, id)| put(*kind, id, json!({}))).collect();
+    store.commit(&all).unwrap();
+    drop(store);
+    let mut store = open();
+    let stored = |store: &dyn Store| -> Vec<(Kind, String)> {
+        let (_, entries) = store.load().unwrap();
+        let people = [Kind::Credential, Kind::Consumer];
+        entries.into_iter().filter(|e| people.contains(&e.kind)).map(|e| (e.kind, e.id)).collect()
+    };
+    assert_eq!(stored(&*store), rows.map(|(kind, id)| (kind, id.to_string())));
+    store.commit(&[delete(Kind::Credential, "jack/credentials/c"), delete(Kind::Consumer, "jack")]).unwrap();
+    let left = [rows[1], rows[3], rows[4]].map(|(kind, id)| (kind, id.to_string()));
+    assert_eq!(stored(&*store), left);
+}
+
+/// What is to end is known after the next start too; a later write or a deletion makes that void.
+fn ends(open: &dyn Fn() -> Box<dyn Store>) {
+    let expiry = |id: &str, at: u64| Expiry { kind: Kind::Proto, id: id.to_string(), at };
+    let mut store = open();
+    let both = [put(Kind::Proto, "a", json!({})), put(Kind::Proto, "b", json!({}))];
+    store.commit_until(&both, Some(5_000)).unwrap();
+    store.commit_until(&[put(Kind::Proto, "b", json!({}))], Some(u64::MAX)).unwrap();
+    drop(store);
+    let mut store = open();
+    let far = i64::MAX.unsigned_abs();
+    assert_eq!(store.expiries().unwrap(), [expiry("a", 5_000), expiry("b", far)]);
+    store.commit(&[put(Kind::Proto, "a", json!({}))]).unwrap();
+    assert_eq!(store.expiries().unwrap(), [expiry("b", far)]);
+    store.commit_until(&[delete(Kind::Proto, "b")], Some(1)).unwrap();
+    assert_eq!(store.expiries().unwrap(), []);
+    store.commit(&[delete(Kind::Proto, "a")]).unwrap();
 }
 
 fn open(dir: &Path) -> SqliteStore {

@@ -1,69 +1,57 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use a6_codec::http1::{BodyDecoder, Decoded, Framing};
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Keepalive, Target};
+use a6_snapshot::{RequestBody, Target};
 use bytes::Bytes;
+use http::HeaderMap;
 
-use crate::connection::Connection;
-use crate::pool::Pool;
+use crate::http1::Http1Body;
+use crate::http2::Http2Body;
+use crate::io::RawStream;
 
 /// How an answer's body ended, short of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEnd {
-    /// By its own framing: the chunk terminator, the announced length, or no body at all.
+    /// By its own framing: the chunk terminator, the announced length, the stream's end, or no body at all.
     Framed,
     /// With the connection. It may have been cut: only the content can tell.
     Closed,
 }
 
-/// An answer's body. Nothing is read before it is polled, and dropping it closes the connection: a slow client slows
-/// the upstream, a client that is gone cancels it.
+/// An answer's body. Nothing is read before it is polled, and dropping it closes the connection, or its stream: a slow
+/// client slows the upstream, a client that is gone cancels it.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    connection: Option<Connection>,
-    decoder: BodyDecoder,
-    reusable: bool,
-    keepalive: Option<Keepalive>,
-    target: Arc<Target>,
-    pool: Rc<Pool>,
-    end: BodyEnd,
+    source: Source,
     /// What was read ahead of its time.
     ahead: VecDeque<Bytes>,
 }
 
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "the usual one should cost no allocation")]
+enum Source {
+    Http1(Http1Body),
+    Http2(Box<Http2Body>),
+}
+
 impl UpstreamBody {
-    pub(crate) fn new(
-        connection: Connection,
-        framing: Framing,
-        reusable: bool,
-        keepalive: Option<Keepalive>,
-        target: Arc<Target>,
-        pool: Rc<Pool>,
-    ) -> Self {
-        let mut body = Self {
-            connection: Some(connection),
-            decoder: BodyDecoder::new(framing),
-            reusable,
-            keepalive,
-            target,
-            pool,
-            end: BodyEnd::Framed,
-            ahead: VecDeque::new(),
-        };
-        if body.decoder.is_done() {
-            body.release();
-        }
-        body
+    pub(crate) fn http1(body: Http1Body) -> Self {
+        Self { source: Source::Http1(body), ahead: VecDeque::new() }
+    }
+
+    pub(crate) fn http2(body: Http2Body) -> Self {
+        Self { source: Source::Http2(Box::new(body)), ahead: VecDeque::new() }
     }
 
     /// Whether nothing will come any more.
     pub fn is_done(&self) -> bool {
-        self.connection.is_none() && self.ahead.is_empty()
+        let is_done = match &self.source {
+            Source::Http1(body) => body.is_done(),
+            Source::Http2(body) => body.is_done(),
+        };
+        is_done && self.ahead.is_empty()
     }
 
     /// Reads ahead until more than `bytes` bytes are there or the body ends; [`UpstreamBody::poll_data`] gives them out
@@ -87,7 +75,46 @@ impl UpstreamBody {
 
     /// How the body ended; of use after the last piece.
     pub fn end(&self) -> BodyEnd {
-        self.end
+        match &self.source {
+            Source::Http1(body) => body.end(),
+            Source::Http2(_) => BodyEnd::Framed,
+        }
+    }
+
+    /// The fields behind the body, as the upstream sent them; of use after the last piece.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match &mut self.source {
+            Source::Http1(body) => body.take_trailers(),
+            Source::Http2(body) => body.take_trailers(),
+        }
+    }
+
+    /// The connection itself, behind an answer of status 101.
+    pub fn into_raw(self) -> Option<RawStream> {
+        match self.source {
+            Source::Http1(body) => body.into_raw(),
+            Source::Http2(_) => None,
+        }
+    }
+
+    /// Whether the client's body is still to be passed on: the upstream has answered before it was over.
+    pub fn is_fed(&self) -> bool {
+        match &self.source {
+            Source::Http1(body) => body.is_fed(),
+            Source::Http2(body) => body.is_fed(),
+        }
+    }
+
+    /// Passes on what has come of the client's body, and wakes the task when there is more to do. To be polled together
+    /// with [`UpstreamBody::poll_data`] while [`UpstreamBody::is_fed`].
+    ///
+    /// # Errors
+    /// The client's body broke; the upstream's answer is cut with it.
+    pub fn poll_feed(&mut self, cx: &mut Context<'_>, body: &mut RequestBody) -> Result<(), Fault> {
+        match &mut self.source {
+            Source::Http1(source) => source.poll_feed(cx, body),
+            Source::Http2(source) => source.poll_feed(cx, body),
+        }
     }
 
     /// The next piece: all that one read brought. None at the end.
@@ -98,63 +125,14 @@ impl UpstreamBody {
         if let Some(piece) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(piece)));
         }
-        loop {
-            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
-            // An upstream may answer while it still reads the request: it gets the rest as fast as it takes it.
-            if !connection.is_sent() && matches!(connection.poll_send(cx), Poll::Ready(Err(_))) {
-                connection.abandon();
-            }
-            match self.decoder.decode(&mut connection.buffer) {
-                Ok(Decoded::Data(data)) => {
-                    // The end may be in the buffer already; then the connection is free at once.
-                    if matches!(self.decoder.decode(&mut connection.buffer), Ok(Decoded::End)) {
-                        self.release();
-                    }
-                    return Poll::Ready(Some(Ok(data)));
-                }
-                Ok(Decoded::End) => {
-                    self.release();
-                    return Poll::Ready(None);
-                }
-                Ok(Decoded::More) => {}
-                Err(error) => return self.broken(FaultKind::UpstreamTruncated, &error.to_string()),
-            }
-            match connection.poll_read(cx) {
-                Poll::Ready(Ok(0)) if self.decoder.ends_with_connection() => {
-                    self.end = BodyEnd::Closed;
-                    self.connection = None;
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Ok(0)) => {
-                    return self
-                        .broken(FaultKind::UpstreamTruncated, "the connection was closed before the end");
-                }
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => {
-                    return self.broken(FaultKind::UpstreamTruncated, &error.to_string());
-                }
-                Poll::Pending => {
-                    ready!(connection.poll_expired(cx));
-                    return self.broken(FaultKind::UpstreamTimeout, "no byte came within the timeout");
-                }
-            }
+        match &mut self.source {
+            Source::Http1(body) => body.poll_data(cx),
+            Source::Http2(body) => body.poll_data(cx),
         }
     }
+}
 
-    /// A data piece followed by malformed framing is reported at the next poll, since the decoder stays where it failed.
-    fn broken(&mut self, kind: FaultKind, cause: &str) -> Poll<Option<Result<Bytes, Fault>>> {
-        self.connection = None;
-        let text = format!("the answer of {} broke off: {cause}", self.target);
-        Poll::Ready(Some(Err(Fault::upstream(kind, text))))
-    }
-
-    fn release(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        // Bytes behind the end belong to no request of ours: such a connection is not used again.
-        if let Some(keepalive) =
-            self.keepalive.filter(|_| self.reusable && connection.buffer.is_empty() && connection.is_sent())
-        {
-            self.pool.give(&self.target, keepalive, connection);
-        }
-    }
+/// An answer that ended before its end.
+pub(crate) fn broken(target: &Target, kind: FaultKind, cause: &str) -> Fault {
+    Fault::upstream(kind, format!("the answer of {target} broke off: {cause}"))
 }

@@ -1,31 +1,26 @@
-use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use a6_codec::http1::{ResponseHead, parse_head};
-use a6_core::{Fault, FaultKind, Secret};
-use a6_snapshot::{Keepalive, Target};
+use a6_codec::http1::ResponseHead;
+use a6_core::{Fault, FaultKind, Retry, Secret};
+use a6_snapshot::{Keepalive, RequestBody, Target, Timeouts};
 use bytes::Bytes;
 use http::{HeaderName, Method};
 
 use crate::connection::Connection;
-use crate::dial::dial;
+use crate::dial::{Dial, Identity};
+use crate::exchange::exchange;
+use crate::http1::Http1Body;
+use crate::http2::{Http2Call, Http2Pool};
 use crate::pool::Pool;
 use crate::{Resolver, TlsRoots, UpstreamBody};
-
-/// A reused connection that dies within this time was dead before the request came.
-const STALE_WITHIN: Duration = Duration::from_secs(1);
-
-/// More interim answers (1xx) than this are a fault.
-const MAX_INTERIM: usize = 16;
 
 /// The way out for one data thread: connections never change threads.
 #[derive(Debug)]
 pub struct Upstream {
     pool: Rc<Pool>,
+    http2: Http2Pool,
     resolver: Arc<Resolver>,
     roots: Arc<TlsRoots>,
 }
@@ -49,6 +44,34 @@ pub struct Call {
     pub body: Vec<Bytes>,
 }
 
+/// What a request of an ordinary route has besides a [`Call`].
+#[derive(Debug)]
+pub struct Terms {
+    /// Instead of [`Call::timeout`].
+    pub timeouts: Timeouts,
+    /// For whom a TLS connection is dialled.
+    pub identity: Option<Arc<Identity>>,
+    /// Requests that one connection may carry.
+    pub max_requests: u64,
+    /// It may be sent again where the upstream may have read it already (RFC 9110 §9.2.2).
+    pub is_repeatable: bool,
+    /// The request asks for another protocol: an answer of status 101 ends HTTP on the connection.
+    pub upgrades: bool,
+    /// How the client's body follows the call's.
+    pub feed: Feed,
+}
+
+/// How a client's body is passed on while it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// There is none, or it stands in the call.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// In chunks, since nobody knows how many bytes it has.
+    Chunked,
+}
+
 /// An answer whose head has come.
 #[derive(Debug)]
 pub struct Answer {
@@ -60,17 +83,10 @@ pub struct Answer {
     pub connect: Duration,
 }
 
-/// Why an exchange on a connection failed.
-struct Failure {
-    fault: Fault,
-    /// The upstream had answered nothing: on a reused connection, it had closed before the request came.
-    is_stale: bool,
-}
-
 impl Upstream {
     /// A thread's way out.
     pub fn new(resolver: Arc<Resolver>, roots: Arc<TlsRoots>) -> Self {
-        Self { pool: Rc::new(Pool::default()), resolver, roots }
+        Self { pool: Rc::new(Pool::default()), http2: Http2Pool::default(), resolver, roots }
     }
 
     /// Sends a request and waits for the answer's head.
@@ -81,134 +97,111 @@ impl Upstream {
     /// # Errors
     /// No connection, no answer, or one that is not HTTP/1.1; the fault names the host and the cause.
     pub async fn send(&self, call: Call) -> Result<Answer, Fault> {
-        if let Some(mut connection) = self.pool.take(&call.target) {
-            match exchange(&mut connection, &call).await {
-                Ok(head) => return Ok(self.answer(connection, head, &call, Duration::ZERO)),
+        self.converse(&call, None).await
+    }
+
+    /// Sends a request of an ordinary route. The client's body follows as it comes, as far as the terms say, also behind
+    /// this call: see [`UpstreamBody::poll_feed`].
+    ///
+    /// # Errors
+    /// As for [`Upstream::send`], or the client's body broke. [`Fault::retry`] says whether another node may be tried:
+    /// not once the upstream may have acted on a request that must not be repeated, nor once bytes of the client's body
+    /// are gone.
+    pub async fn forward(&self, call: &Call, terms: &Terms, body: &mut RequestBody) -> Result<Answer, Fault> {
+        self.converse(call, Some((terms, body))).await
+    }
+
+    /// The same over HTTP/2, as gRPC needs it.
+    ///
+    /// # Errors
+    /// As for [`Upstream::forward`].
+    pub async fn forward_http2(
+        &self,
+        call: Http2Call,
+        terms: &Terms,
+        body: &mut RequestBody,
+    ) -> Result<Answer, Fault> {
+        self.http2.send(call, terms, body, &self.resolver, &self.roots).await
+    }
+
+    async fn converse(
+        &self,
+        call: &Call,
+        mut terms: Option<(&Terms, &mut RequestBody)>,
+    ) -> Result<Answer, Fault> {
+        let identity = terms.as_ref().and_then(|(terms, _)| terms.identity.as_ref());
+        if let Some(mut connection) = self.pool.take(&call.target, identity.map(|identity| &**identity)) {
+            match exchange(&mut connection, call, reborrow(&mut terms)).await {
+                Ok(head) => return Ok(self.answer(connection, head, call, &terms, Duration::ZERO)),
                 Err(failure) if failure.is_stale => {}
                 Err(failure) => return Err(failure.fault),
             }
         }
-        let started = Instant::now();
-        let io = match tokio::time::timeout(
-            call.timeout,
-            Box::pin(dial(&call.target, call.timeout, &self.resolver, &self.roots)),
-        )
-        .await
-        {
-            Ok(dialled) => dialled?,
-            Err(_) => return Err(timeout(&call, "connecting to")),
-        };
-        let connect = started.elapsed();
-        let mut connection = Connection::new(io);
-        let head = exchange(&mut connection, &call).await.map_err(|failure| failure.fault)?;
-        Ok(self.answer(connection, head, &call, connect))
+        // Boxed, since it is rare and every request's future would have to hold it.
+        Box::pin(self.converse_anew(call, terms)).await
     }
 
-    fn answer(&self, connection: Connection, head: ResponseHead, call: &Call, connect: Duration) -> Answer {
-        let body = UpstreamBody::new(
-            connection,
-            head.framing,
-            head.reusable,
-            call.keepalive,
-            call.target.clone(),
-            self.pool.clone(),
-        );
-        Answer { head, body, connect }
+    /// As [`Upstream::converse`], over a connection of its own.
+    async fn converse_anew(
+        &self,
+        call: &Call,
+        mut terms: Option<(&Terms, &mut RequestBody)>,
+    ) -> Result<Answer, Fault> {
+        let identity = terms.as_ref().and_then(|(terms, _)| terms.identity.clone());
+        let started = Instant::now();
+        let dial = Dial {
+            target: &call.target,
+            identity: identity.as_deref(),
+            is_http2: false,
+            limit: terms.as_ref().map_or(call.timeout, |(terms, _)| terms.timeouts.connect),
+        };
+        let (io, origin) = dial.open(&self.resolver, &self.roots).await?;
+        let connect = started.elapsed();
+        let mut connection = Box::new(Connection::new(io, origin, identity));
+        match exchange(&mut connection, call, reborrow(&mut terms)).await {
+            Ok(head) => Ok(self.answer(connection, head, call, &terms, connect)),
+            Err(failure) => Err(failure.fault),
+        }
+    }
+
+    fn answer(
+        &self,
+        connection: Box<Connection>,
+        head: ResponseHead,
+        call: &Call,
+        terms: &Option<(&Terms, &mut RequestBody)>,
+        connect: Duration,
+    ) -> Answer {
+        let max_requests = terms.as_ref().map_or(u64::MAX, |(terms, _)| terms.max_requests);
+        let keepalive = call.keepalive.filter(|_| head.reusable && connection.requests < max_requests);
+        let body = Http1Body::new(connection, &head, keepalive, call.target.clone(), self.pool.clone());
+        Answer { head, body: UpstreamBody::http1(body), connect }
     }
 
     /// Closes idle connections that are too old; to be called every few seconds.
     pub fn sweep(&self) {
         self.pool.sweep();
+        self.http2.sweep();
     }
 }
 
-/// Writes the request and reads the answer's head.
-///
-/// Both go on at the same time: an upstream that refuses a large body answers before it has read it.
-async fn exchange(connection: &mut Connection, call: &Call) -> Result<ResponseHead, Failure> {
-    connection.arm(call.timeout);
-    connection.begin(call.head.expose().clone(), &call.body);
-    let mut transfer = Transfer { call, write_error: None, interim: 0, started: Instant::now() };
-    poll_fn(|cx| transfer.poll(connection, cx)).await
+/// Lends the terms for one of several exchanges.
+fn reborrow<'a>(
+    terms: &'a mut Option<(&Terms, &mut RequestBody)>,
+) -> Option<(&'a Terms, &'a mut RequestBody)> {
+    terms.as_mut().map(|(terms, body)| (&**terms, &mut **body))
 }
 
-struct Transfer<'a> {
-    call: &'a Call,
-    write_error: Option<io::Error>,
-    interim: usize,
-    started: Instant,
+/// Whether another node may get the request: not where this one may have acted on one that must not be repeated, nor
+/// where a piece of the client's body was taken.
+pub(crate) fn bound(fault: Fault, has_left: bool, has_fed: bool, terms: &Terms) -> Fault {
+    if has_fed || (has_left && !terms.is_repeatable) {
+        return Fault { retry: Retry::Never, ..fault };
+    }
+    fault
 }
 
-impl Transfer<'_> {
-    fn poll(
-        &mut self,
-        connection: &mut Connection,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, Failure>> {
-        if !connection.is_sent()
-            && let Poll::Ready(Err(error)) = connection.poll_send(cx)
-        {
-            // The answer may be there already: an upstream may refuse a body and close.
-            connection.abandon();
-            self.write_error = Some(error);
-        }
-        loop {
-            match parse_head(&mut connection.buffer, &self.call.method, self.call.keep_header) {
-                Ok(Some(mut head)) if !head.status.is_informational() => {
-                    // Where it answers before it has read the request, the rest of the request would be in the way.
-                    head.reusable &= connection.is_sent() && self.write_error.is_none();
-                    return Poll::Ready(Ok(head));
-                }
-                Ok(Some(_)) if self.interim < MAX_INTERIM => {
-                    self.interim += 1;
-                    continue;
-                }
-                Ok(Some(_)) => {
-                    return self.fail(FaultKind::UpstreamProtocol, "it sent too many interim answers");
-                }
-                Ok(None) => {}
-                Err(error) => return self.fail(FaultKind::UpstreamProtocol, &error.to_string()),
-            }
-            match connection.poll_read(cx) {
-                Poll::Ready(Ok(0)) => return self.closed(connection.buffer.is_empty(), None),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return self.closed(connection.buffer.is_empty(), Some(error)),
-                Poll::Pending => {
-                    if connection.poll_expired(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    let fault = timeout(self.call, "waiting for the answer of");
-                    return Poll::Ready(Err(Failure { fault, is_stale: false }));
-                }
-            }
-        }
-    }
-
-    fn fail(&self, kind: FaultKind, cause: &str) -> Poll<Result<ResponseHead, Failure>> {
-        let text = format!("{} did not answer in HTTP/1.1: {cause}", self.call.target);
-        Poll::Ready(Err(Failure { fault: Fault::upstream(kind, text), is_stale: false }))
-    }
-
-    fn closed(
-        &mut self,
-        nothing_came: bool,
-        error: Option<io::Error>,
-    ) -> Poll<Result<ResponseHead, Failure>> {
-        let could_not_write = self.write_error.is_some();
-        let cause = match error.or(self.write_error.take()) {
-            Some(error) => error.to_string(),
-            None => "it closed the connection".to_string(),
-        };
-        let text = format!("{} gave no answer: {cause}", self.call.target);
-        let fault = Fault::upstream(FaultKind::UpstreamConnect, text);
-        // An upstream that closes idle connections does so at once. One that closes later has read the request, and
-        // may have acted on it.
-        let at_once = could_not_write || self.started.elapsed() < STALE_WITHIN;
-        Poll::Ready(Err(Failure { fault, is_stale: nothing_came && self.interim == 0 && at_once }))
-    }
-}
-
-fn timeout(call: &Call, doing: &str) -> Fault {
-    let text = format!("{doing} {} took longer than {} ms", call.target, call.timeout.as_millis());
+pub(crate) fn timeout(target: &Target, doing: &str, limit: Duration) -> Fault {
+    let text = format!("{doing} {target} took longer than {} ms", limit.as_millis());
     Fault::upstream(FaultKind::UpstreamTimeout, text)
 }

@@ -1,97 +1,126 @@
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::{Fault, FaultKind};
 use a6_protocols::Scheme;
-use a6_snapshot::Target;
+use a6_snapshot::{ClientCertificate, Target};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::TlsRoots;
-use crate::connection::Io;
+use crate::io::Io;
+use crate::names::{Origin, Resolver};
+use crate::tls::{Manner, TlsRoots};
 
-/// Names to addresses: an override table first (`a6.resolve`), then the system's resolver.
-#[derive(Debug, Default)]
-pub struct Resolver {
-    overrides: HashMap<String, (IpAddr, Option<u16>)>,
+/// What a TLS connection is for besides its target: only requests that agree share one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The server name that is asked for and checked, instead of the target's host.
+    pub server_name: Box<str>,
+    /// What the gateway shows to a server that asks for a certificate.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
-impl Resolver {
-    /// With overrides: lower-case host, address, and a port if that changes too.
-    pub fn new(overrides: impl IntoIterator<Item = (String, IpAddr, Option<u16>)>) -> Self {
-        let table = overrides.into_iter().map(|(host, ip, port)| (host.to_ascii_lowercase(), (ip, port)));
-        Self { overrides: table.collect() }
-    }
-
-    async fn addresses(&self, target: &Target) -> io::Result<Vec<SocketAddr>> {
-        if let Some((ip, port)) = self.overrides.get(&*target.host) {
-            return Ok(vec![SocketAddr::new(*ip, port.unwrap_or(target.port))]);
-        }
-        if let Ok(ip) = target.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, target.port)]);
-        }
-        Ok(tokio::net::lookup_host((&*target.host, target.port)).await?.collect())
-    }
+/// How a connection is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dial<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) identity: Option<&'a Identity>,
+    /// What TLS is to agree on.
+    pub(crate) is_http2: bool,
+    /// For everything together.
+    pub(crate) limit: Duration,
 }
 
-/// Opens a connection, TLS included. The caller bounds the time.
-pub(crate) async fn dial(
-    target: &Target,
-    limit: Duration,
-    resolver: &Resolver,
-    roots: &Arc<TlsRoots>,
-) -> Result<Io, Fault> {
-    let addresses =
-        resolver.addresses(target).await.map_err(|error| dns_fault(target, &error.to_string()))?;
-    let tcp = connect(target, &addresses, limit).await?;
-    match target.scheme {
-        Scheme::Http => Ok(Io::Plain(tcp)),
-        Scheme::Https => handshake(target, tcp, roots).await,
+impl Dial<'_> {
+    /// Opens a connection, TLS included, within the limit.
+    pub(crate) async fn open(
+        self,
+        resolver: &Resolver,
+        roots: &Arc<TlsRoots>,
+    ) -> Result<(Io, Option<Origin>), Fault> {
+        let opening = tokio::time::timeout(self.limit, self.try_all(resolver, roots));
+        opening.await.unwrap_or_else(|_| Err(self.too_slow()))
     }
-}
 
-/// Tries the addresses in order. One that does not answer must leave time for the others.
-async fn connect(target: &Target, addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, Fault> {
-    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-    let mut last = None;
-    for address in addresses {
-        let connecting = tokio::time::timeout(share, TcpStream::connect(address));
-        match connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(tcp) => {
-                // A small request must not wait for more to come; where it cannot be set, it only costs time.
-                let _ = tcp.set_nodelay(true);
-                return Ok(tcp);
+    async fn try_all(
+        self,
+        resolver: &Resolver,
+        roots: &Arc<TlsRoots>,
+    ) -> Result<(Io, Option<Origin>), Fault> {
+        let places = resolver.places(self.target).await.map_err(|cause| dns_fault(self.target, &cause))?;
+        let (tcp, address) = self.connect(&places.addresses).await?;
+        let origin = places.origin(address.ip());
+        let io = match self.target.scheme {
+            Scheme::Http => Io::Plain(tcp),
+            Scheme::Https => self.handshake(tcp, roots).await?,
+        };
+        Ok((io, origin))
+    }
+
+    /// Tries the addresses in order. One that does not answer must leave time for the others.
+    async fn connect(self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Fault> {
+        let target = self.target;
+        let share = self.limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let mut last = None;
+        for address in addresses {
+            let connecting = tokio::time::timeout(share, TcpStream::connect(address));
+            match connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(tcp) => {
+                    // A small request must not wait for more to come; where it cannot be set, it only costs time.
+                    let _ = tcp.set_nodelay(true);
+                    return Ok((tcp, *address));
+                }
+                Err(error) => last = Some((address, error)),
             }
-            Err(error) => last = Some((address, error)),
+        }
+        Err(match last {
+            None => dns_fault(target, "the name has no address"),
+            Some((address, error)) if error.kind() == io::ErrorKind::TimedOut => {
+                let text =
+                    format!("connecting to {target} ({address}) took longer than {} ms", share.as_millis());
+                Fault::upstream(FaultKind::UpstreamTimeout, text)
+            }
+            Some((address, error)) => {
+                let text = format!("could not connect to {target} ({address}): {error}");
+                Fault::upstream(FaultKind::UpstreamConnect, text)
+            }
+        })
+    }
+
+    async fn handshake(self, tcp: TcpStream, roots: &Arc<TlsRoots>) -> Result<Io, Fault> {
+        let target = self.target;
+        let failed = |cause: &dyn std::fmt::Display| {
+            let text = format!("the TLS handshake with {target} failed: {cause}");
+            Fault::upstream(FaultKind::UpstreamTls, text)
+        };
+        let certificate = self.identity.and_then(|identity| identity.certificate.as_ref());
+        let manner = Manner { verify: target.verify, is_http2: self.is_http2 };
+        let config = roots.config(manner, certificate).map_err(|error| failed(&error))?;
+        let name = self.server_name().map_err(|error| failed(&error))?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| failed(&error))?;
+        let io = Io::Tls(Box::new(stream));
+        if self.is_http2 && io.refuses_http2() {
+            return Err(failed(&"it does not speak HTTP/2"));
+        }
+        Ok(io)
+    }
+
+    /// A `Host` that is no name of a server, such as one with odd letters, cannot be asked for: then the target's can.
+    fn server_name(self) -> Result<ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {
+        let wanted = self.identity.map(|identity| identity.server_name.to_string());
+        match wanted.map(ServerName::try_from) {
+            Some(Ok(name)) => Ok(name),
+            _ => ServerName::try_from(self.target.host.to_string()),
         }
     }
-    Err(match last {
-        None => dns_fault(target, "the name has no address"),
-        Some((address, error)) if error.kind() == io::ErrorKind::TimedOut => {
-            let text =
-                format!("connecting to {target} ({address}) took longer than {} ms", share.as_millis());
-            Fault::upstream(FaultKind::UpstreamTimeout, text)
-        }
-        Some((address, error)) => {
-            let text = format!("could not connect to {target} ({address}): {error}");
-            Fault::upstream(FaultKind::UpstreamConnect, text)
-        }
-    })
-}
 
-async fn handshake(target: &Target, tcp: TcpStream, roots: &Arc<TlsRoots>) -> Result<Io, Fault> {
-    let failed = |cause: &dyn std::fmt::Display| {
-        let text = format!("the TLS handshake with {target} failed: {cause}");
-        Fault::upstream(FaultKind::UpstreamTls, text)
-    };
-    let name = ServerName::try_from(target.host.to_string()).map_err(|error| failed(&error))?;
-    let config = roots.config(target.verify).map_err(|error| failed(&error))?;
-    let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(|error| failed(&error))?;
-    Ok(Io::Tls(Box::new(stream)))
+    fn too_slow(self) -> Fault {
+        let text = format!("connecting to {} took longer than {} ms", self.target, self.limit.as_millis());
+        Fault::upstream(FaultKind::UpstreamTimeout, text)
+    }
 }
 
 fn dns_fault(target: &Target, cause: &str) -> Fault {

@@ -1,20 +1,47 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use a6_snapshot::ClientCertificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// Which server certificates are believed. Read when the first TLS upstream is dialled, since it takes milliseconds.
 #[derive(Debug, Default)]
 pub struct TlsRoots {
     extra: Option<PathBuf>,
-    verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
-    trusting: OnceLock<Result<Arc<ClientConfig>, String>>,
+    roots: OnceLock<Result<Arc<RootCertStore>, String>>,
+    /// By [`Manner::place`].
+    anonymous: [OnceLock<Result<Arc<ClientConfig>, String>>; 4],
+    certified: Mutex<Vec<Certified>>,
+}
+
+/// What a client of one certificate says in a handshake.
+#[derive(Debug)]
+struct Certified {
+    /// It goes when no configuration has it any more.
+    certificate: Weak<ClientCertificate>,
+    manner: Manner,
+    config: Arc<ClientConfig>,
+}
+
+/// What handshakes differ in, but for names and certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Whether the server's certificate is checked.
+    pub(crate) verify: bool,
+    /// HTTP/2 is offered, instead of HTTP/1.1.
+    pub(crate) is_http2: bool,
+}
+
+impl Manner {
+    fn place(self) -> usize {
+        usize::from(self.verify) << 1 | usize::from(self.is_http2)
+    }
 }
 
 impl TlsRoots {
@@ -26,28 +53,70 @@ impl TlsRoots {
     /// The client's side of a handshake.
     ///
     /// # Errors
-    /// The certificates cannot be read.
-    pub(crate) fn config(&self, verify: bool) -> Result<Arc<ClientConfig>, String> {
-        let cell = if verify { &self.verifying } else { &self.trusting };
-        cell.get_or_init(|| self.build(verify).map(Arc::new)).clone()
+    /// The certificates cannot be read, or the client's own cannot be used.
+    pub(crate) fn config(
+        &self,
+        manner: Manner,
+        certificate: Option<&Arc<ClientCertificate>>,
+    ) -> Result<Arc<ClientConfig>, String> {
+        match certificate {
+            Some(certificate) => self.certified(manner, certificate),
+            None => self.anonymous[manner.place()].get_or_init(|| self.build(manner, None)).clone(),
+        }
     }
 
-    fn build(&self, verify: bool) -> Result<ClientConfig, String> {
+    fn certified(
+        &self,
+        manner: Manner,
+        certificate: &Arc<ClientCertificate>,
+    ) -> Result<Arc<ClientConfig>, String> {
+        let mut certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = certified.iter().find(|known| {
+            known.manner == manner && std::ptr::eq(known.certificate.as_ptr(), Arc::as_ptr(certificate))
+        });
+        if let Some(found) = found {
+            return Ok(found.config.clone());
+        }
+        certified.retain(|known| known.certificate.strong_count() > 0);
+        let config = self.build(manner, Some(certificate))?;
+        certified.push(Certified {
+            certificate: Arc::downgrade(certificate),
+            manner,
+            config: config.clone(),
+        });
+        Ok(config)
+    }
+
+    fn build(
+        &self,
+        manner: Manner,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Arc<ClientConfig>, String> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let mut config = if verify {
-            builder.with_root_certificates(self.roots()?).with_no_client_auth()
+        let builder = if manner.verify {
+            let roots = self.roots.get_or_init(|| self.read_roots().map(Arc::new)).clone()?;
+            builder.with_root_certificates(roots)
         } else {
-            let verifier = Arc::new(Unverified(provider));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => {
+                let (chain, key) = parse(certificate)?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("tls.client_cert: {error}"))?
+            }
+        };
+        let protocol: &[u8] = if manner.is_http2 { b"h2" } else { b"http/1.1" };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(Arc::new(config))
     }
 
-    fn roots(&self) -> Result<RootCertStore, String> {
+    fn read_roots(&self) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
         for error in &system.errors {
@@ -66,6 +135,19 @@ impl TlsRoots {
         }
         Ok(roots)
     }
+}
+
+/// A certificate chain and its key out of PEM. What is wrong is told without the text itself.
+fn parse(
+    certificate: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
+    let chain = chain.map_err(|_| "tls.client_cert: it is no PEM certificate")?;
+    if chain.is_empty() {
+        return Err("tls.client_cert: it holds no PEM certificate".to_string());
+    }
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes());
+    Ok((chain, key.map_err(|_| "tls.client_key: it is no PEM private key")?))
 }
 
 /// For `ssl_verify: false`: any certificate is believed, signatures are still checked.

@@ -1,7 +1,11 @@
 //! The routers, called as a client calls them, with a real store, a real writer's thread and a fake snapshot.
 
 mod control;
+mod expiry;
+mod identities;
 mod pipeline;
+mod stored;
+mod validate;
 mod writes;
 
 use std::net::SocketAddr;
@@ -11,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use a6_core::{Clock, Secret};
 use a6_resources::{Catalogue, Change, ConfKind, Entry, PluginSpec, Schema};
 use a6_snapshot::{Publisher, Rejection};
-use a6_store::{SqliteStore, Store, StoreError};
+use a6_store::{Expiry, SqliteStore, Store, StoreError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -21,49 +25,74 @@ use tower::ServiceExt;
 
 use a6_telemetry::RequestLog;
 
-use crate::{Admin, AdminState, Key, Role, Writer, control_router, router};
+use crate::{Admin, AdminState, Control, Key, Role, Writer, control_router, router};
 
 const ROUTE: &str = r#"{"uri":"/x","upstream":{"type":"roundrobin","nodes":{"127.0.0.1:1980":1}}}"#;
 const UPSTREAM: &str = r#"{"type":"roundrobin","nodes":{"127.0.0.1:1980":1}}"#;
 /// The manual clock's start, in Unix seconds.
 const START: u64 = 1_700_000_000;
 
-/// One plugin with a secret.
-struct OnePlugin {
+/// Two plugins with secrets, one of which knows consumers, and one with metadata.
+struct FewPlugins {
     specs: Vec<PluginSpec>,
 }
 
-impl OnePlugin {
+impl FewPlugins {
     fn new() -> Self {
-        let schema = json!({
-            "type": "object",
-            "properties": {"provider": {"type": "string"}, "auth": {"type": "object"}},
-            "required": ["provider"],
-        });
-        let spec = PluginSpec {
-            name: "ai-proxy",
-            priority: 1040,
+        let schema = |document| Schema::compile(document).unwrap();
+        let plain = |name, priority| PluginSpec {
+            name,
+            priority,
             version: "0.1",
             kind: None,
-            schema: Schema::compile(schema).unwrap(),
+            schema: schema(json!({"type": "object"})),
             consumer_schema: None,
             metadata_schema: None,
-            encrypt_fields: &["auth.header", "auth.query"],
+            consumer_key: None,
+            encrypt_fields: &[],
         };
-        Self { specs: vec![spec] }
+        let key = json!({"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]});
+        let key_auth = PluginSpec {
+            kind: Some("auth"),
+            consumer_schema: Some(schema(key)),
+            consumer_key: Some("key"),
+            encrypt_fields: &["key"],
+            ..plain("key-auth", 2500)
+        };
+        let ai_proxy = PluginSpec {
+            schema: schema(json!({
+                "type": "object",
+                "properties": {"provider": {"type": "string"}, "auth": {"type": "object"}},
+                "required": ["provider"],
+            })),
+            encrypt_fields: &["auth.header", "auth.query"],
+            ..plain("ai-proxy", 1040)
+        };
+        let logger = PluginSpec {
+            metadata_schema: Some(schema(json!({
+                "type": "object",
+                "properties": {"log_format": {"type": "object"}, "token": {"type": "string"}},
+                "encrypt_fields": ["token"],
+            }))),
+            ..plain("http-logger", 410)
+        };
+        Self { specs: vec![key_auth, ai_proxy, logger] }
     }
 }
 
-impl Catalogue for OnePlugin {
+impl Catalogue for FewPlugins {
     fn specs(&self) -> &[PluginSpec] {
         &self.specs
     }
 
-    fn check(&self, name: &str, conf: &Value, _kind: ConfKind) -> Result<(), String> {
-        match self.spec(name) {
-            Some(spec) => spec.schema.check(conf),
-            None => Err(format!("unknown plugin [{name}]")),
-        }
+    fn check(&self, name: &str, conf: &Value, kind: ConfKind) -> Result<(), String> {
+        let spec = self.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
+        let schema = match kind {
+            ConfKind::Route => Some(&spec.schema),
+            ConfKind::Consumer => spec.consumer_schema.as_ref(),
+            ConfKind::Metadata => spec.metadata_schema.as_ref(),
+        };
+        schema.unwrap().check(conf)
     }
 }
 
@@ -97,15 +126,19 @@ struct Frail {
 }
 
 impl Store for Frail {
-    fn commit(&mut self, changes: &[Change]) -> Result<u64, StoreError> {
+    fn commit_until(&mut self, changes: &[Change], until: Option<u64>) -> Result<u64, StoreError> {
         if self.full.load(Ordering::Relaxed) {
             return Err(StoreError("config.db: database or disk is full: free disk space".to_string()));
         }
-        self.store.commit(changes)
+        self.store.commit_until(changes, until)
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
         self.store.load()
+    }
+
+    fn expiries(&self) -> Result<Vec<Expiry>, StoreError> {
+        self.store.expiries()
     }
 }
 
@@ -152,16 +185,24 @@ fn house(dir: &tempfile::TempDir) -> House {
 }
 
 fn house_with(dir: &tempfile::TempDir, config: Admin) -> House {
+    house_at(dir, config, Clock::manual(START * 1000))
+}
+
+fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
     let full = Arc::new(AtomicBool::new(false));
     let log = Log::default();
-    let clock = Clock::manual(START * 1000);
     let store = Frail { store: SqliteStore::open(dir.path()).unwrap(), full: full.clone() };
-    let catalogue: Arc<dyn Catalogue> = Arc::new(OnePlugin::new());
+    let catalogue: Arc<dyn Catalogue> = Arc::new(FewPlugins::new());
     let publisher = Box::new(Snapshots { log: log.clone() });
     let (writer, _, rejections) =
         Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone()).unwrap();
-    let control =
-        control_router(writer.view().clone(), catalogue.clone(), Arc::new(RequestLog::new(8)), Vec::new());
+    let control = control_router(Control {
+        view: writer.view().clone(),
+        catalogue: catalogue.clone(),
+        requests: Arc::new(RequestLog::new(8)),
+        names: Vec::new(),
+        exposed: true,
+    });
     let admin = router(AdminState::new(config, writer, catalogue));
     House { admin, control, log, full, clock, rejections }
 }
@@ -174,6 +215,12 @@ impl House {
 
     async fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         send(&self.admin, method, path, headers, Body::from(body.to_string())).await
+    }
+
+    /// Asks the Admin API as its administrator, on that condition.
+    async fn ask_if(&self, method: &str, path: &str, if_match: &str, body: &str) -> Reply {
+        let headers = [("host", "localhost"), ("x-api-key", "adm"), ("if-match", if_match)];
+        self.ask_with(method, path, &headers, body).await
     }
 
     /// Asks the Control API.

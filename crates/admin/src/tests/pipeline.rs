@@ -10,12 +10,13 @@ use super::{ROUTE, config, house, house_with, send};
 const HOST: (&str, &str) = ("host", "localhost:9180");
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 async fn the_first_step_that_fails_answers() {
     let dir = tempfile::tempdir().unwrap();
     let house = house(&dir);
     let key = ("x-api-key", "adm");
     let nothing = "nothing is here; the Admin API answers GET, PUT, POST, PATCH and DELETE on /apisix/admin/«collection»";
-    let cases: [(&str, &str, &[(&str, &str)], &str, u16, &str); 19] = [
+    let cases: [(&str, &str, &[(&str, &str)], &str, u16, &str); 21] = [
         (
             "GET",
             "/apisix/admin/routes",
@@ -33,7 +34,6 @@ async fn the_first_step_that_fails_answers() {
         ("GET", "/apisix/admin/nothing", &[HOST], "", 401, "failed to check token"),
         ("PUT", "/apisix/admin/routes/1", &[HOST, ("x-api-key", "vi")], ROUTE, 401, "failed to check token"),
         ("GET", "/apisix/admin/nothing/a/b", &[HOST, key], "", 404, "Unsupported resource type: nothing"),
-        ("PUT", "/apisix/admin/consumers", &[HOST, key], "{}", 404, "Unsupported resource type: consumers"),
         (
             "GET",
             "/apisix/admin/stream_routes",
@@ -61,12 +61,29 @@ async fn the_first_step_that_fails_answers() {
         ),
         (
             "PUT",
-            "/apisix/admin/routes/1?ttl=5",
+            "/apisix/admin/routes/1?ttl=0",
             &[HOST, key],
             ROUTE,
             400,
-            "argument ttl: resources that expire are not supported yet; remove the argument",
+            "invalid argument ttl: should be greater than 0",
         ),
+        (
+            "POST",
+            "/apisix/admin/routes",
+            &[HOST, key, ("if-match", "1")],
+            ROUTE,
+            400,
+            "header If-Match: what POST makes is new and has no modifiedIndex yet; leave the header out",
+        ),
+        (
+            "PUT",
+            "/apisix/admin/routes/1",
+            &[HOST, key, ("if-match", "abc")],
+            ROUTE,
+            400,
+            "header If-Match: expected one number, the modifiedIndex of the resource, or *",
+        ),
+        ("GET", "/apisix/admin/openapi.json", &[HOST], "", 401, "failed to check token"),
         ("GET", "/apisix/admin/plugins", &[HOST, key], "", 404, "plugin not found in subsystem http"),
         ("GET", "/apisix/admin/schema/routes", &[HOST, key], "", 400, "not found schema: routes"),
         ("GET", "/apisix/admin/schema/plugins", &[HOST, key], "", 404, "plugin not found in subsystem http"),
@@ -134,12 +151,15 @@ async fn plugins_and_schemas_are_served() {
     let dir = tempfile::tempdir().unwrap();
     let house = house(&dir);
     let get = async |path: &str| house.ask("GET", &format!("/apisix/admin{path}"), "").await;
-    assert_eq!(get("/plugins/list").await.json(), json!(["ai-proxy"]));
+    assert_eq!(get("/plugins/list").await.json(), json!(["key-auth", "ai-proxy", "http-logger"]));
     assert_eq!(get("/plugins/list?subsystem=stream").await.json(), json!([]));
     let bad = get("/plugins/list?subsystem=x").await;
     assert_eq!((bad.status, bad.body.as_str()), (400, "invalid subsystem passed"));
     let schema = get("/plugins/ai-proxy").await.json();
     assert_eq!(schema["required"], json!(["provider"]));
+    assert_eq!(schema["properties"]["_meta"]["properties"]["disable"], json!({"type": "boolean"}));
+    let consumer = get("/plugins/key-auth?schema_type=consumer").await.json();
+    assert_eq!((consumer["required"].clone(), consumer.get("$comment")), (json!(["key"]), None));
     assert_eq!(get("/schema/plugins/ai-proxy").await.json(), schema);
     assert_eq!(
         get("/plugins/ai-proxy?schema_type=consumer").await.error(),
@@ -151,9 +171,47 @@ async fn plugins_and_schemas_are_served() {
         get("/plugins/ai-proxy?subsystem=x").await.error(),
         (400, "unsupported subsystem: x".to_string())
     );
-    let row = json!({"version": "0.1", "priority": 1040, "schema": schema});
-    assert_eq!(get("/plugins?all=true").await.json(), json!({"ai-proxy": row}));
-    assert_eq!(get("/schema/route").await.json()["properties"]["uri"]["type"], "string");
+    let row = json!({"version": 0.1, "priority": 1040, "schema": schema});
+    assert_eq!(get("/plugins?all=true").await.json()["ai-proxy"], row);
+    for name in ["consumers", "plugin_metadata", "secret", "stream_route", "validate"] {
+        let reply = get(&format!("/schema/{name}")).await;
+        assert_eq!(reply.error(), (400, format!("not found schema: {name}")));
+    }
+    for (name, required) in [
+        ("consumer", json!(["username"])),
+        ("credential", json!(null)),
+        ("consumer_group", json!(["id", "plugins"])),
+        ("plugin_config", json!(["id", "plugins"])),
+        ("global_rule", json!(["id", "plugins"])),
+        ("proto", json!(["content"])),
+        ("ssl", json!(null)),
+    ] {
+        let schema = get(&format!("/schema/{name}")).await.json();
+        assert_eq!((&schema["type"], &schema["required"]), (&json!("object"), &required), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_reloaded_by_put_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = house(&dir);
+    let path = "/apisix/admin/plugins/reload";
+    let reply = house.ask("PUT", path, "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "done"));
+    assert_eq!(reply.headers["content-type"], "text/plain; charset=utf-8");
+    for method in ["GET", "POST", "PATCH", "DELETE"] {
+        let text = format!("please use PUT method to reload the plugins, {method} method is not allowed.");
+        assert_eq!(house.ask(method, path, "").await.error(), (405, text));
+    }
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let reply = house(&dir).ask("GET", "/apisix/admin/openapi.json", "").await;
+    assert_eq!((reply.status, reply.json()["openapi"].clone()), (200, json!("3.1.0")));
+    let parameters = reply.json()["paths"]["/apisix/admin/plugins/{plugin}"]["get"]["parameters"].clone();
+    assert_eq!(parameters[0]["schema"]["enum"], json!(["key-auth", "ai-proxy", "http-logger"]));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Framing, Http1Error};
+use super::{Framing, Http1Error, MAX_HEADERS};
 
 const MAX_CHUNK_LINE: usize = 4096;
 const MAX_TRAILERS: usize = 16 << 10;
@@ -9,6 +10,8 @@ const MAX_TRAILERS: usize = 16 << 10;
 #[derive(Debug)]
 pub struct BodyDecoder {
     state: State,
+    /// Boxed, since few bodies have any.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -42,7 +45,7 @@ impl BodyDecoder {
             Framing::Chunked => State::ChunkSize,
             Framing::Close => State::Close,
         };
-        Self { state }
+        Self { state, trailers: None }
     }
 
     /// Whether the body is over.
@@ -53,6 +56,12 @@ impl BodyDecoder {
     /// Whether the end of the connection is the end of the body.
     pub fn ends_with_connection(&self) -> bool {
         self.state == State::Close
+    }
+
+    /// The fields that came behind the chunks, once the body is over; none if there were none. They are as the sender
+    /// wrote them: which of them may pass is for the caller to say.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        if self.is_done() { self.trailers.take().map(|trailers| *trailers) } else { None }
     }
 
     /// Takes all body bytes that `buffer` holds.
@@ -136,12 +145,26 @@ impl BodyDecoder {
                 if read > MAX_TRAILERS {
                     return Err(Http1Error("the trailers are longer than 16 KiB"));
                 }
+                self.keep_trailer(text);
                 (if text.is_empty() { State::Done } else { State::Trailers { read } }, text.len() + 2)
             }
             State::Length(_) | State::ChunkData(_) | State::Close | State::Done => return Ok(None),
         };
         self.state = next;
         Ok(Some(length))
+    }
+
+    /// What is not a field is passed over: the framing does not depend on it.
+    fn keep_trailer(&mut self, line: &[u8]) {
+        let Some(colon) = memchr::memchr(b':', line) else { return };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else {
+            return;
+        };
+        let trailers = self.trailers.get_or_insert_default();
+        if trailers.len() < MAX_HEADERS {
+            trailers.append(name, value);
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub const MAX_HEADERS: usize = 128;
 pub struct ResponseHead {
     /// The status.
     pub status: StatusCode,
+    /// Its words, where they are not the usual ones.
+    pub reason: Option<Bytes>,
     /// The headers that were asked for.
     pub headers: HeaderMap,
     /// How the body is framed.
@@ -69,6 +71,16 @@ pub fn parse_head(
     // One copy of the head, which all header values share; the read buffer stays free for what follows.
     let head = Bytes::copy_from_slice(&buffer[..length]);
     let start = buffer.as_ptr() as usize;
+    let share = |part: &[u8]| match part {
+        [] => Bytes::new(),
+        part => {
+            let from = (part.as_ptr() as usize).saturating_sub(start);
+            head.slice(from..from + part.len())
+        }
+    };
+    let usual = status.canonical_reason().unwrap_or_default();
+    let reason = response.reason.filter(|reason| !reason.is_empty() && *reason != usual);
+    let reason = reason.map(|reason| share(reason.as_bytes()));
     let mut headers = HeaderMap::with_capacity(response.headers.len().min(16));
     for header in &*response.headers {
         let name = HeaderName::from_bytes(header.name.as_bytes())
@@ -76,17 +88,12 @@ pub fn parse_head(
         if !keep(&name) {
             continue;
         }
-        let from = (header.value.as_ptr() as usize).saturating_sub(start);
-        let value = match header.value {
-            [] => Bytes::new(),
-            value => head.slice(from..from + value.len()),
-        };
-        let value =
-            HeaderValue::from_maybe_shared(value).map_err(|_| Http1Error("a header value is malformed"))?;
+        let value = HeaderValue::from_maybe_shared(share(header.value))
+            .map_err(|_| Http1Error("a header value is malformed"))?;
         headers.append(name, value);
     }
     let _ = buffer.split_to(length);
-    Ok(Some(ResponseHead { status, headers, framing, reusable }))
+    Ok(Some(ResponseHead { status, reason, headers, framing, reusable }))
 }
 
 /// The values of a header, in order.

@@ -99,6 +99,33 @@ fn chunks_of_one_read_come_out_as_one_piece() {
 }
 
 #[test]
+fn trailers_are_kept_until_the_body_is_over() {
+    let mut decoder = BodyDecoder::new(Framing::Chunked);
+    let mut buffer = BytesMut::from("1\r\na\r\n0\r\nX-Sum: 7 \r\nno field\r\nx-sum:8\r\n");
+    assert_eq!(decoder.decode(&mut buffer), Ok(Decoded::Data("a".into())));
+    assert_eq!(decoder.take_trailers(), None, "more may come");
+    buffer.extend_from_slice(b"grpc-status: 0\r\n\r\n");
+    assert_eq!(decoder.decode(&mut buffer), Ok(Decoded::End));
+    let trailers = decoder.take_trailers().unwrap();
+    let found: Vec<_> = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(found, [("x-sum", b"7".as_slice()), ("x-sum", b"8"), ("grpc-status", b"0")]);
+    assert_eq!(decoder.take_trailers(), None);
+}
+
+#[test]
+fn unusual_words_of_a_status_are_kept() {
+    let cases = [
+        ("HTTP/1.1 200 OK\r\n\r\n", None),
+        ("HTTP/1.1 200\r\n\r\n", None),
+        ("HTTP/1.1 302 Moved Temporarily\r\n\r\n", Some("Moved Temporarily")),
+        ("HTTP/1.1 599 Odd\r\n\r\n", Some("Odd")),
+    ];
+    for (text, reason) in cases {
+        assert_eq!(head(text).unwrap().unwrap().reason.as_deref(), reason.map(str::as_bytes), "{text:?}");
+    }
+}
+
+#[test]
 fn malformed_chunks_are_refused() {
     let cases: &[&[u8]] = &[
         b"x\r\n",

@@ -2,16 +2,25 @@
 
 use serde_json::{Map, Value};
 
-use crate::schema::{lua_type, quoted};
+use super::meta;
+use crate::schema::quoted;
 use crate::{Catalogue, ConfKind, PluginSpec};
 
-/// Checks every plugin of a route or service.
-pub(super) fn check(owner: &Value, catalogue: &dyn Catalogue) -> Result<(), String> {
+/// Checks every plugin of a resource. With [`ConfKind::Consumer`], a plugin that knows consumers is held against its
+/// schema for them, and every other plugin against that for routes.
+pub(super) fn check(owner: &Value, holder: ConfKind, catalogue: &dyn Catalogue) -> Result<(), String> {
     for (name, conf) in owner.get("plugins").and_then(Value::as_object).into_iter().flatten() {
         let spec = catalogue.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
-        let outcome = match conf {
-            Value::Object(members) => configuration(spec, members, catalogue),
-            Value::Array(_) => catalogue.check(name, conf, ConfKind::Route),
+        let kind = match holder {
+            ConfKind::Consumer if spec.consumer_schema.is_none() => ConfKind::Route,
+            other => other,
+        };
+        match conf {
+            Value::Object(members) => configuration(spec, members, kind, catalogue)?,
+            Value::Array(_) => {
+                let why = "wrong type: expected object, got table";
+                return Err(format!("failed to check the configuration of plugin {name} err: {why}"));
+            }
             Value::Null => return Err(not_a_configuration(name, "\"userdata: NULL\"")),
             // In place of a configuration that would hold a secret, a text may be that secret.
             Value::String(_) if !spec.encrypt_fields.is_empty() => {
@@ -20,11 +29,7 @@ pub(super) fn check(owner: &Value, catalogue: &dyn Catalogue) -> Result<(), Stri
             Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 return Err(not_a_configuration(name, &conf.to_string()));
             }
-        };
-        outcome.map_err(|why| {
-            let why = masked(why, conf, spec.encrypt_fields);
-            format!("failed to check the configuration of plugin {name} err: {why}")
-        })?;
+        }
     }
     Ok(())
 }
@@ -33,42 +38,28 @@ fn not_a_configuration(name: &str, found: &str) -> String {
     format!("invalid plugin conf {found} for plugin [{name}]")
 }
 
+/// Checks a configuration in two parts: what is the plugin's own, and `_meta`.
 fn configuration(
     spec: &PluginSpec,
     conf: &Map<String, Value>,
+    kind: ConfKind,
     catalogue: &dyn Catalogue,
 ) -> Result<(), String> {
-    let mut own = conf.clone();
-    let meta = own.shift_remove("_meta");
-    catalogue.check(spec.name, &Value::Object(own), ConfKind::Route)?;
-    meta.map_or(Ok(()), |meta| check_meta(&meta))
+    let mut members = conf.clone();
+    let meta = members.shift_remove("_meta");
+    let outcome = own(spec, &Value::Object(members), kind, catalogue);
+    let Some(meta) = meta else { return outcome };
+    if !meta::is_disabled(&meta) {
+        outcome?;
+    }
+    meta::check(spec.name, &meta)
 }
 
-/// `_meta` steers how a plugin runs. None of that is served yet, so that only what changes nothing is accepted.
-fn check_meta(meta: &Value) -> Result<(), String> {
-    let failed = |why: String| Err(format!("property \"_meta\" validation failed: {why}"));
-    let Value::Object(members) = meta else {
-        return match meta {
-            Value::Array(items) if items.is_empty() => Ok(()),
-            _ => failed(format!("wrong type: expected object, got {}", lua_type(meta))),
-        };
-    };
-    for (member, value) in members {
-        match (member.as_str(), value) {
-            ("disable", Value::Bool(false)) => {}
-            ("disable", value) if !value.is_boolean() => {
-                let found = lua_type(value);
-                return failed(format!(
-                    "property \"disable\" validation failed: wrong type: expected boolean, got {found}"
-                ));
-            }
-            ("disable" | "error_response" | "filter" | "pre_function" | "priority", _) => {
-                return Err(format!("`_meta.{member}` is not supported yet"));
-            }
-            _ => return failed(format!("additional properties forbidden, found {member}")),
-        }
-    }
-    Ok(())
+fn own(spec: &PluginSpec, conf: &Value, kind: ConfKind, catalogue: &dyn Catalogue) -> Result<(), String> {
+    catalogue.check(spec.name, conf, kind).map_err(|why| {
+        let why = masked(why, conf, spec.encrypt_fields);
+        format!("failed to check the configuration of plugin {} err: {why}", spec.name)
+    })
 }
 
 /// The message without the secrets of the configuration: a pattern that does not match quotes the text.

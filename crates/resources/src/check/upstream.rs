@@ -4,22 +4,36 @@ use std::net::Ipv6Addr;
 
 use serde_json::Value;
 
-use crate::{id_text, schema};
+use super::{References, pem};
+use crate::{Kind, id_text, schema};
 
 /// Checks an upstream that conforms to its schema, on its own or within a route or service.
-pub(super) fn check(upstream: &Value) -> Result<(), String> {
+pub(super) fn check(upstream: &Value, references: &dyn References) -> Result<(), String> {
     nodes(upstream.get("nodes"))?;
     if let Some(id) = upstream.pointer("/tls/client_cert_id").and_then(id_text) {
-        // No kind holds certificates yet, so that none can exist.
-        return Err(format!("failed to fetch ssl info by ssl id [{id}], response code: 404"));
+        client_certificate(&id, references)?;
     }
     let rewrites = upstream.get("pass_host").and_then(Value::as_str) == Some("rewrite");
     if rewrites && upstream.get("upstream_host").is_none() {
         return Err("`upstream_host` can't be empty when `pass_host` is `rewrite`".to_owned());
     }
-    pem(upstream, "client_cert", "CERTIFICATE", "failed to parse cert: PEM_read_bio_X509_AUX() failed")?;
-    pem(upstream, "client_key", "PRIVATE KEY", "failed to parse key: PEM_read_bio_PrivateKey() failed")?;
+    let tls = |member: &str| upstream.get("tls").and_then(|tls| tls.get(member)).and_then(Value::as_str);
+    tls("client_cert").map_or(Ok(()), pem::certificate)?;
+    tls("client_key").map_or(Ok(()), pem::private_key)?;
     hash_key(upstream)
+}
+
+/// A stored certificate that the gateway shows must be one for clients.
+fn client_certificate(id: &str, references: &dyn References) -> Result<(), String> {
+    let failed = |why: &str| Err(format!("failed to fetch ssl info by ssl id [{id}], {why}"));
+    if !references.exists(Kind::Ssl, id) {
+        return failed("response code: 404");
+    }
+    let is_server = |value: &Value| value.get("type").and_then(Value::as_str) != Some("client");
+    match references.entries(Kind::Ssl).find(|entry| entry.id == id) {
+        Some(entry) if is_server(&entry.value) => failed("wrong ssl type"),
+        _ => Ok(()),
+    }
 }
 
 fn nodes(nodes: Option<&Value>) -> Result<(), String> {
@@ -46,28 +60,6 @@ fn port(address: &str) -> Option<i64> {
         None => address.split_once(':').map(|(_, port)| port)?,
     };
     after_host.parse().ok()
-}
-
-/// Checks that a member of `tls` is a PEM block with such a label. A secret reference is resolved later.
-fn pem(upstream: &Value, member: &str, label: &str, violation: &str) -> Result<(), String> {
-    let text = upstream.get("tls").and_then(|tls| tls.get(member)).and_then(Value::as_str);
-    match text {
-        Some(text) if !schema::is_reference(text) && !is_pem(text, label) => Err(violation.to_owned()),
-        _ => Ok(()),
-    }
-}
-
-fn is_pem(text: &str, label: &str) -> bool {
-    text.split("-----BEGIN ").skip(1).any(|block| {
-        let Some((begin, rest)) = block.split_once("-----") else { return false };
-        let Some((body, end)) = rest.split_once("-----END ") else { return false };
-        let base64: String = body.split_whitespace().collect();
-        // Every certificate and key is an ASN.1 sequence, whose base64 begins with M.
-        begin.ends_with(label)
-            && end.starts_with(begin)
-            && base64.starts_with('M')
-            && base64.chars().all(|character| character.is_ascii_alphanumeric() || "+/=".contains(character))
-    })
 }
 
 /// `chash` hashes something of the request, which `key` names.

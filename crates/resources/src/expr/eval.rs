@@ -21,6 +21,17 @@ pub trait Variables {
 }
 
 impl Operand<'_> {
+    /// The value as text: a string as it stands, any other JSON value as JSON.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text.into_owned(),
+            Self::Json(value) => match &*value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            },
+        }
+    }
+
     fn number(&self) -> Option<f64> {
         match self {
             Self::Text(text) => text_to_number(text),

@@ -3,14 +3,28 @@
 //! - `keywords.rs`: which keywords a document may use, and its patterns, compiled.
 //! - `explain.rs`: the walk that names the first violation; it has the last word where Lua sees a value differently.
 //! - `wording.rs`: values as Lua prints and compares them.
+//! - `defaults.rs`: what absent members count as.
 //! - `shared.rs`: members that several kinds have.
-//! - `route.rs`, `service.rs`, `upstream.rs`: the documents of the kinds.
+//! - `meta.rs`: the document of `_meta`, which every plugin's configuration may have.
+//! - `route.rs`, `service.rs`, `upstream.rs`, `consumer.rs`, `credential.rs`, `consumer_group.rs`, `plugin_config.rs`,
+//!   `global_rule.rs`, `ssl.rs`, `proto.rs`: the documents of the kinds.
+//! - `secret.rs`: the documents of the secret managers.
 
+mod consumer;
+mod consumer_group;
+mod credential;
+mod defaults;
 mod explain;
+mod global_rule;
 mod keywords;
+mod meta;
+mod plugin_config;
+mod proto;
 mod route;
+mod secret;
 mod service;
 mod shared;
+mod ssl;
 mod upstream;
 mod wording;
 
@@ -19,7 +33,8 @@ use std::sync::LazyLock;
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
-pub(crate) use wording::{lua_type, quoted};
+pub(crate) use consumer::USERNAME;
+pub(crate) use wording::quoted;
 
 use crate::Kind;
 use keywords::Patterns;
@@ -64,6 +79,13 @@ impl Schema {
         }
         explain::first_violation(&self.document, value, &rules.patterns)
     }
+
+    /// Puts the defaults of absent members into a value that passed [`Schema::check`].
+    pub fn fill_defaults(&self, value: &mut Value) {
+        if let Ok(rules) = &self.rules {
+            defaults::fill(&self.document, value, &rules.patterns);
+        }
+    }
 }
 
 impl Rules {
@@ -82,20 +104,64 @@ fn validator(document: &Value) -> Result<Validator, String> {
         .map_err(|error| format!("{}: {error}", error.instance_path()))
 }
 
-/// The schema of a kind.
-pub fn of(kind: Kind) -> &'static Schema {
+/// The schema of a kind; none for plugin metadata, whose schema is the plugin's, and secrets, whose schema is the manager's.
+pub fn of(kind: Kind) -> Option<&'static Schema> {
     static ROUTE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(route::document()));
     static SERVICE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(service::document()));
+    static PLUGIN_CONFIG: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(plugin_config::document()));
+    static CREDENTIAL: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(credential::document()));
+    static CONSUMER: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(consumer::document()));
+    static CONSUMER_GROUP: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(consumer_group::document()));
+    static GLOBAL_RULE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(global_rule::document()));
     static UPSTREAM: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::document()));
-    match kind {
+    static SSL: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(ssl::document()));
+    static PROTO: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(proto::document()));
+    let schema: &'static Schema = match kind {
         Kind::Route => &ROUTE,
         Kind::Service => &SERVICE,
+        Kind::PluginConfig => &PLUGIN_CONFIG,
+        Kind::Credential => &CREDENTIAL,
+        Kind::Consumer => &CONSUMER,
+        Kind::ConsumerGroup => &CONSUMER_GROUP,
+        Kind::GlobalRule => &GLOBAL_RULE,
         Kind::Upstream => &UPSTREAM,
+        Kind::Ssl => &SSL,
+        Kind::Proto => &PROTO,
+        Kind::PluginMetadata | Kind::Secret => return None,
+    };
+    Some(schema)
+}
+
+/// The schema of `_meta`, which every plugin's configuration may have.
+pub fn of_meta() -> &'static Schema {
+    static META: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(meta::document()));
+    &META
+}
+
+/// The secret managers that there are, by the names that ids begin with.
+pub const SECRET_MANAGERS: [&str; 3] = ["vault", "aws", "gcp"];
+
+/// The schema of a secret manager's configuration; none if there is no manager of that name.
+pub fn of_secret_manager(manager: &str) -> Option<&'static Schema> {
+    static VAULT: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::vault()));
+    static AWS: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::aws()));
+    static GCP: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::gcp()));
+    match manager {
+        "vault" => Some(LazyLock::force(&VAULT)),
+        "aws" => Some(LazyLock::force(&AWS)),
+        "gcp" => Some(LazyLock::force(&GCP)),
+        _ => None,
     }
 }
 
+/// The schema of an id.
+pub(crate) fn of_id() -> &'static Schema {
+    static ID: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(shared::id()));
+    &ID
+}
+
 /// The schema of an upstream's `key` under that `hash_on`; none where any key will do.
-pub(crate) fn of_hash_key(hash_on: &str) -> Option<&'static Schema> {
+pub fn of_hash_key(hash_on: &str) -> Option<&'static Schema> {
     static VARIABLE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::hash_variable()));
     static HEADER: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::hash_header()));
     match hash_on {

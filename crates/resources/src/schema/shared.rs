@@ -8,15 +8,15 @@ const HOST: &str = r"^\*$|^\*?[0-9a-zA-Z-._\[\]:]+$";
 /// A number from 0 to 255.
 const OCTET: &str = "([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
 
-/// The members of every kind, and the kind's own.
+/// The members that most kinds have, and the kind's own, which win.
 pub(super) fn properties(own: Value) -> Value {
     let mut all = json!({
         "id": id(),
         "name": name(),
-        "desc": {"type": "string", "maxLength": 256},
+        "desc": desc(),
         "labels": labels(),
-        "create_time": {"type": "integer"},
-        "update_time": {"type": "integer"},
+        "create_time": time(),
+        "update_time": time(),
     });
     if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
         all.extend(own);
@@ -37,7 +37,18 @@ pub(super) fn name() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 256})
 }
 
-fn labels() -> Value {
+/// What a resource is for.
+pub(super) fn desc() -> Value {
+    json!({"type": "string", "maxLength": 256})
+}
+
+/// When a resource was made or written last, in Unix seconds.
+pub(super) fn time() -> Value {
+    json!({"type": "integer"})
+}
+
+/// Labels: texts without spaces, by name.
+pub(super) fn labels() -> Value {
     json!({
         "description": "key/value pairs to specify attributes",
         "type": "object",

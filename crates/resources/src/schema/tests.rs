@@ -128,15 +128,93 @@ fn built_in_documents_compile_and_name_one_violation() {
         (Kind::Route, json!({"uri": 1}), "wrong type: expected string, got number"),
         (Kind::Service, json!({"status": 1}), "additional properties forbidden, found status"),
         (Kind::Upstream, json!({}), "value should match only one schema, but matches none"),
+        (Kind::Consumer, json!({"plugins": {}}), "property \"username\" is required"),
+        (
+            Kind::Consumer,
+            json!({"username": "a", "name": "b"}),
+            "additional properties forbidden, found name",
+        ),
+        (
+            Kind::Credential,
+            json!({"id": "jack/c"}),
+            "property \"id\" validation failed: value should match only one schema, but matches none",
+        ),
+        (
+            Kind::Credential,
+            json!({"plugins": {"a": {}, "b": {}}}),
+            "expect object to have at most 1 properties",
+        ),
+        (Kind::ConsumerGroup, json!({"id": "1"}), "property \"plugins\" is required"),
+        (Kind::PluginConfig, json!({"id": "1"}), "property \"plugins\" is required"),
+        (
+            Kind::GlobalRule,
+            json!({"id": "1", "plugins": {}, "desc": "d"}),
+            "additional properties forbidden, found desc",
+        ),
+        (Kind::Ssl, json!({"sni": "a.b"}), "then clause did not match"),
+        (Kind::Ssl, json!({"type": "client"}), "else clause did not match"),
+        (Kind::Proto, json!({}), "property \"content\" is required"),
     ];
     for (kind, value, violation) in cases {
-        let error = of(kind).check(&value).unwrap_err();
+        let error = of(kind).unwrap().check(&value).unwrap_err();
         assert!(error.ends_with(violation), "{kind:?}: {error}");
     }
+    assert!(of(Kind::PluginMetadata).is_none() && of(Kind::Secret).is_none());
+    let managers = [
+        ("vault", json!({"uri": "http://a", "prefix": "x"}), "property \"token\" is required"),
+        ("aws", json!({"access_key_id": "a"}), "property \"secret_access_key\" is required"),
+        ("gcp", json!({}), "value should match only one schema, but matches none"),
+    ];
+    for (manager, value, violation) in managers {
+        assert_eq!(of_secret_manager(manager).unwrap().check(&value).unwrap_err(), violation, "{manager}");
+    }
+    assert!(SECRET_MANAGERS.iter().all(|manager| of_secret_manager(manager).is_some()));
+    assert!(of_secret_manager("nope").is_none());
+    let valid = json!({"id": "jack/credentials/c.1", "plugins": {}});
+    assert_eq!(of(Kind::Credential).unwrap().check(&valid), Ok(()));
+    assert_eq!(of_meta().check(&json!({"filter": [], "priority": -1, "error_response": {"a": 1}})), Ok(()));
     for hash_on in ["vars", "header", "cookie"] {
         assert!(of_hash_key(hash_on).unwrap().check(&json!("a b")).unwrap_err().contains("with \"a b\""));
     }
     assert!(of_hash_key("consumer").is_none());
+}
+
+#[test]
+fn absent_members_get_their_defaults() {
+    let upstream = |members: Value| {
+        let mut filled =
+            json!({"hash_on": "vars", "type": "roundrobin", "scheme": "http", "pass_host": "pass"});
+        filled.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        filled
+    };
+    let conditional = json!({
+        "properties": {"policy": {"type": "string", "default": "local"}},
+        "if": {"properties": {"policy": {"enum": ["redis"]}}},
+        "then": {"properties": {"port": {"type": "integer", "default": 6379}}},
+        "else": {"properties": {"size": {"type": "integer", "default": 1}}},
+    });
+    let conditional = Schema::compile(conditional).unwrap();
+    let cases = [
+        (of(Kind::Upstream).unwrap(), json!({"nodes": {"a:1": 1}}), upstream(json!({"nodes": {"a:1": 1}}))),
+        (
+            of(Kind::Service).unwrap(),
+            json!({"upstream": {"nodes": [{"host": "a", "weight": 1}], "scheme": "https", "tls": {}}}),
+            json!({"upstream": upstream(json!({
+                "nodes": [{"host": "a", "weight": 1, "priority": 0}], "scheme": "https", "tls": {"verify": false},
+            }))}),
+        ),
+        (
+            of(Kind::Route).unwrap(),
+            json!({"uri": "/", "plugins": {}}),
+            json!({"uri": "/", "plugins": {}, "priority": 0, "status": 1}),
+        ),
+        (&conditional, json!({}), json!({"policy": "local", "size": 1})),
+        (&conditional, json!({"policy": "redis"}), json!({"policy": "redis", "port": 6379})),
+    ];
+    for (schema, mut value, filled) in cases {
+        schema.fill_defaults(&mut value);
+        assert_eq!(value, filled);
+    }
 }
 
 #[test]
@@ -148,6 +226,8 @@ fn documents_are_those_that_apisix_serves() {
     };
     let recorded: Value = serde_json::from_str(&text).unwrap();
     for row in Kind::all() {
-        assert_eq!(of(row.kind).document(), &recorded[row.singular], "{}", row.singular);
+        if let Some(schema) = of(row.kind) {
+            assert_eq!(schema.document(), &recorded[row.name], "{}", row.name);
+        }
     }
 }

@@ -47,14 +47,14 @@ pub(super) fn text(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(&value[plain..]);
 }
 
-/// Appends a query as it was written, credentials left out.
-pub(super) fn query(out: &mut Vec<u8>, query: &str) {
+/// Appends a query as it was written, credentials left out: those of known names, and those `named` besides.
+pub(super) fn query(out: &mut Vec<u8>, query: &str, named: &[Box<str>]) {
     for (number, pair) in query.split('&').enumerate() {
         if number > 0 {
             out.push(b'&');
         }
         match pair.split_once('=') {
-            Some((name, _)) if names_secret(name) => {
+            Some((name, _)) if names_secret(name, named) => {
                 text(out, name.as_bytes());
                 out.push(b'=');
                 out.extend_from_slice(MASK);
@@ -65,8 +65,9 @@ pub(super) fn query(out: &mut Vec<u8>, query: &str) {
 }
 
 /// The same for a name as it stands in a query: `k%65y` is `key` to whoever reads it.
-fn names_secret(raw: &str) -> bool {
-    form_urlencoded::parse(raw.as_bytes()).next().is_some_and(|(name, _)| is_secret_member(&name))
+fn names_secret(raw: &str, named: &[Box<str>]) -> bool {
+    let is_secret = |name: &str| is_secret_member(name) || named.iter().any(|known| **known == *name);
+    form_urlencoded::parse(raw.as_bytes()).next().is_some_and(|(name, _)| is_secret(&name))
 }
 
 /// Appends a value by its `Display`, which must need no escaping.
@@ -137,10 +138,11 @@ mod tests {
             ("k%65y=sk-1", "k%65y=***"),
             ("token=a=b&token=c", "token=***&token=***"),
             ("key", "key"),
+            ("own+key=1&own%20key=2&own=3", "own+key=***&own%20key=***&own=3"),
             ("monkey=1&keys=2&=3&&", "monkey=1&keys=2&=3&&"),
             ("a=\"", "a=\\x22"),
         ] {
-            assert_eq!(written(|out| query(out, raw)), expected, "{raw}");
+            assert_eq!(written(|out| query(out, raw, &["own key".into()])), expected, "{raw}");
         }
     }
 

@@ -64,6 +64,9 @@ impl Variable {
         let request = source.request;
         match self {
             Self::Named(render) => render(source, out),
+            Self::Header(name) if request.credentials.headers.contains(name) => {
+                request.headers.contains_key(name).then(|| mask(out))
+            }
             Self::Header(name) => header(&request.headers, name, out),
             Self::SecretHeader(name) => request.headers.contains_key(name).then(|| mask(out)),
             Self::Argument(name) => argument(request, name, out),
@@ -90,7 +93,7 @@ fn header(headers: &HeaderMap, name: &HeaderName, out: &mut Vec<u8>) -> Option<(
 fn argument(request: &Request, name: &str, out: &mut Vec<u8>) -> Option<()> {
     let query = request.uri.query()?;
     let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name)?;
-    if encode::is_secret_member(name) {
+    if encode::is_secret_member(name) || request.credentials.parameters.iter().any(|known| **known == *name) {
         mask(out);
     } else {
         encode::text(out, value.as_bytes());

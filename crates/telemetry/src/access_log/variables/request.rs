@@ -27,6 +27,7 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("real_request_uri", path_and_query),
     ("args", query),
     ("query_string", query),
+    ("consumer_name", |source, out| text(out, source.record.consumer.as_deref()?)),
     ("is_args", |source, out| text(out, source.request.uri.query().map_or("", |_| "?"))),
     ("status", status),
     ("body_bytes_sent", |source, out| number(out, source.record.response_bytes)),
@@ -137,7 +138,7 @@ fn path_and_query(source: &Source<'_>, out: &mut Vec<u8>) -> Option<()> {
 }
 
 fn query(source: &Source<'_>, out: &mut Vec<u8>) -> Option<()> {
-    encode::query(out, source.request.uri.query()?);
+    encode::query(out, source.request.uri.query()?, &source.request.credentials.parameters);
     Some(())
 }
 

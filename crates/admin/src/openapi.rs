@@ -1,0 +1,106 @@
+//! The Admin API as an OpenAPI 3.1 document, made from the table of kinds and their schemas.
+//!
+//! - `openapi/kinds.rs`: the operations of every kind of resource.
+//! - `openapi/others.rs`: plugins, schemas, checks.
+//! - `openapi/parts.rs`: schemas and answers that operations share.
+
+mod kinds;
+mod others;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use a6_resources::{Catalogue, Kind};
+use serde_json::{Map, Value, json};
+
+/// The document.
+pub(crate) fn document(catalogue: &dyn Catalogue) -> Value {
+    let mut paths = Map::new();
+    for spec in Kind::all() {
+        kinds::add(spec, catalogue, &mut paths);
+    }
+    others::add(catalogue, &mut paths);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "a6 Admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Routes, services, upstreams and all else that a6 is configured with.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"header": []}, {"query": []}, {"cookie": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-KEY"},
+                "query": {"type": "apiKey", "in": "query", "name": "api_key"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "x_api_key"},
+            },
+            "schemas": parts::schemas(),
+            "responses": parts::responses(),
+        },
+    })
+}
+
+/// One method of a path.
+struct Operation {
+    id: String,
+    summary: String,
+    parameters: Vec<Value>,
+    /// The schema of the request's body, if it has one.
+    body: Option<Value>,
+    /// Answers by status; those that every operation may give are added.
+    answers: Vec<(&'static str, Value)>,
+}
+
+impl Operation {
+    fn into_value(self, tag: &str) -> Value {
+        let mut responses: Map<String, Value> =
+            self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
+        for (status, name) in [
+            ("400", "BadRequest"),
+            ("401", "Unauthorized"),
+            ("403", "Forbidden"),
+            ("404", "NotFound"),
+            ("408", "SlowBody"),
+            ("503", "Unavailable"),
+            ("default", "Other"),
+        ] {
+            responses.entry(status).or_insert_with(|| reference("responses", name));
+        }
+        let mut members = Map::new();
+        members.insert("operationId".to_string(), Value::from(self.id));
+        members.insert("summary".to_string(), Value::from(self.summary));
+        members.insert("tags".to_string(), json!([tag]));
+        members.insert("parameters".to_string(), Value::Array(self.parameters));
+        if let Some(schema) = self.body {
+            let content = json!({"application/json": {"schema": schema}});
+            members.insert("requestBody".to_string(), json!({"required": true, "content": content}));
+        }
+        members.insert("responses".to_string(), Value::Object(responses));
+        Value::Object(members)
+    }
+}
+
+/// `{"$ref": "#/components/«place»/«name»"}`.
+fn reference(place: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{place}/{name}")})
+}
+
+/// An answer with a JSON body.
+fn answer(description: &str, schema: &Value) -> Value {
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
+}
+
+/// An answer whose body is no JSON, or none.
+fn bare_answer(description: &str) -> Value {
+    json!({"description": description})
+}
+
+fn path_parameter(name: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": schema})
+}
+
+fn query_parameter(name: &str, description: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "query", "description": description, "schema": schema})
+}

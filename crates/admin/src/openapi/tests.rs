@@ -1,0 +1,90 @@
+use std::collections::HashSet;
+
+use a6_resources::{ConfKind, PluginSpec};
+
+use super::*;
+
+struct NoPlugins;
+
+impl Catalogue for NoPlugins {
+    fn specs(&self) -> &[PluginSpec] {
+        &[]
+    }
+
+    fn check(&self, _: &str, _: &Value, _: ConfKind) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn visit<'v>(value: &'v Value, found: &mut dyn FnMut(&'v str, &'v Value)) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                found(name, member);
+                visit(member, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| visit(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_no_draft_7_is_left() {
+    let document = document(&NoPlugins);
+    let mut references = 0;
+    visit(&document, &mut |name, value| {
+        assert!(!matches!(name, "dependencies" | "encrypt_fields" | "create_time"), "{name}: {value}");
+        if name == "$ref" {
+            references += 1;
+            let pointer = value.as_str().unwrap().strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    });
+    assert!(references > 100, "{references}");
+    let tls = &document["components"]["schemas"]["upstream_written"]["properties"]["tls"];
+    assert_eq!(tls["dependentSchemas"]["client_cert"], json!({"required": ["client_key"]}));
+    let group = &document["components"]["schemas"]["consumer_group_written"];
+    assert_eq!(group["required"], json!(["plugins"]), "the id is in the path");
+}
+
+#[test]
+fn every_verb_of_every_kind_is_an_operation_of_its_own() {
+    let document = document(&NoPlugins);
+    let mut ids = HashSet::new();
+    let mut parameters = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let in_path = path.matches('{').count();
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}");
+            let own = operation["parameters"].as_array().unwrap();
+            let named = own.iter().filter(|parameter| parameter["in"] == "path");
+            let named: Vec<&str> = named.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            assert_eq!(named.len(), in_path, "{method} {path}");
+            assert!(named.iter().all(|name| path.contains(&format!("{{{name}}}"))), "{path}: {named:?}");
+            assert!(operation["responses"]["401"].is_object(), "{method} {path}");
+            parameters += own.len();
+        }
+    }
+    assert!(parameters > 100, "{parameters}");
+    for spec in Kind::all() {
+        for (verb, there) in [
+            ("get", true),
+            ("put", true),
+            ("delete", true),
+            ("create", spec.has_post),
+            ("patch", spec.has_patch),
+        ] {
+            assert_eq!(ids.contains(format!("{verb}_{}", spec.name).as_str()), there, "{verb} {}", spec.name);
+        }
+    }
+    let paths = document["paths"].as_object().unwrap();
+    for path in [
+        "/apisix/admin/consumers/{username}/credentials/{id}",
+        "/apisix/admin/secrets/{manager}/{id}",
+        "/apisix/admin/plugin_metadata/{plugin}",
+        "/apisix/admin/routes/{id}/{member}",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}

@@ -1,0 +1,122 @@
+use a6_codec::sse::{SseDecoder, events};
+use a6_core::{Fault, FaultKind};
+use a6_protocols::{End, PlainReader, Protocol, StreamReader, Verdict};
+use a6_snapshot::{Frame, Outcome, Record};
+use bytes::{Bytes, BytesMut};
+
+const NO_DONE: &str = "the stream was whole, but its terminal event did not come";
+
+/// What looks on while an answer passes.
+pub(crate) enum Reader {
+    /// A provider's stream of events.
+    Events { decoder: SseDecoder, stream: StreamReader, protocol: Protocol },
+    /// A provider's plain answer.
+    Plain(PlainReader),
+    /// An ordinary upstream's answer, whose content is nobody's business. Plugins get whole events where it is a stream of
+    /// them; then it has a decoder.
+    Opaque(Option<SseDecoder>),
+}
+
+impl Reader {
+    /// Whether the answer is a provider's stream, which only its protocol can end.
+    pub(crate) fn is_judged_stream(&self) -> bool {
+        matches!(self, Self::Events { .. })
+    }
+
+    /// Looks at what came, and leaves out what the client did not ask for.
+    pub(crate) fn see(&mut self, data: Bytes) -> Frame {
+        let (data, is_stream) = match self {
+            Self::Events { decoder, stream, .. } => {
+                let whole = decoder.push(data);
+                (visible(stream, whole), true)
+            }
+            Self::Plain(reader) => {
+                reader.push(&data);
+                (data, false)
+            }
+            Self::Opaque(Some(decoder)) => (decoder.push(data), true),
+            Self::Opaque(None) => (data, false),
+        };
+        Frame { data, is_stream, is_last: false }
+    }
+
+    /// The upstream's body has ended, properly framed or not: how did it go, and what is still to be sent? Without an
+    /// outcome it was truncated.
+    pub(crate) fn judge(&mut self, record: &mut Record, framed: bool) -> (Option<Outcome>, Frame) {
+        let is_error = record.status.is_some_and(|status| !status.is_success());
+        let (outcome, tail, is_stream) = match self {
+            Self::Events { decoder, stream, .. } => {
+                let tail = visible(stream, decoder.take_tail());
+                let outcome = match stream.end() {
+                    End::Complete => Some(Outcome::Complete),
+                    End::UpstreamError => Some(Outcome::UpstreamError),
+                    End::CompleteWithoutTerminal if framed => {
+                        record.fail(&Fault::upstream(FaultKind::UpstreamNoDone, NO_DONE));
+                        Some(Outcome::Complete)
+                    }
+                    // A provider's error told as a stream has no protocol to complete.
+                    _ if framed && is_error => Some(Outcome::Complete),
+                    End::CompleteWithoutTerminal | End::Truncated => None,
+                };
+                (outcome, tail, true)
+            }
+            Self::Plain(reader) => {
+                let told = reader.finish(!framed).unwrap_or_default();
+                record.usage = told.usage;
+                record.has_tool_calls = told.has_tool_calls;
+                // An end by connection close may be a cut. Only a text that ends by itself is whole then; a provider's
+                // error page is passed as it comes.
+                let is_whole = framed || told.is_whole || is_error;
+                (is_whole.then_some(Outcome::Complete), Bytes::new(), false)
+            }
+            // Where the connection ends the body, its end is all that can be known (RFC 9112 §6.3).
+            Self::Opaque(decoder) => {
+                let tail = decoder.as_mut().map(SseDecoder::take_tail).unwrap_or_default();
+                (Some(Outcome::Complete), tail, decoder.is_some())
+            }
+        };
+        (outcome, Frame { data: tail, is_stream, is_last: true })
+    }
+
+    /// Whether everything is there, although the connection has not ended as it should.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self, Self::Events { stream, .. } if stream.end() == End::Complete)
+    }
+
+    /// How a client of this answer is told that it broke off; none where only a cut can tell.
+    pub(crate) fn error_event(&self, fault: &Fault) -> Option<Bytes> {
+        match self {
+            Self::Events { protocol, .. } => Some(protocol.error_event(fault)),
+            Self::Plain(_) | Self::Opaque(_) => None,
+        }
+    }
+
+    /// Notes what is known so far of a stream.
+    pub(crate) fn note(&self, record: &mut Record) {
+        if let Self::Events { stream, .. } = self {
+            record.usage = stream.usage();
+            record.has_tool_calls = stream.has_tool_calls();
+        }
+    }
+}
+
+/// What of a run of whole events the client sees.
+fn visible(stream: &mut StreamReader, run: Bytes) -> Bytes {
+    let mut hidden = Vec::new();
+    for event in events(&run) {
+        if stream.event(&event) == Verdict::Hide {
+            hidden.push(event.span);
+        }
+    }
+    if hidden.is_empty() {
+        return run;
+    }
+    let mut left = BytesMut::with_capacity(run.len());
+    let mut at = 0;
+    for span in hidden {
+        left.extend_from_slice(&run[at..span.start]);
+        at = span.end;
+    }
+    left.extend_from_slice(&run[at..]);
+    left.freeze()
+}

@@ -14,7 +14,6 @@ use crate::body::AnswerBody;
 use crate::wire::ClientSocket;
 
 /// A client's connection that no longer speaks HTTP.
-
 pub(crate) struct Upgraded {
     /// Its socket. Dropping it ends the connection; it is reset where the gateway cuts what is open.
     pub(crate) socket: ClientSocket,
@@ -30,7 +29,6 @@ pub(crate) struct Upgrade(Box<dyn FnOnce(Upgraded) -> Tunnel>);
 
 impl Upgrade {
     /// `tunnel` is called at most once; where the client goes first it is dropped.
-
     pub(crate) fn new(tunnel: impl FnOnce(Upgraded) -> Tunnel + 'static) -> Self {
         Self(Box::new(tunnel))
     }

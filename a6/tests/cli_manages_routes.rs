@@ -104,7 +104,7 @@ fn what_fails_says_why_and_ends_with_one() {
     let nobody = format!("http://{}", closed_port());
     let valid = ai_route("/chat", "http://127.0.0.1:1", json!({})).to_string();
     // Arguments, standard input, key, and what standard error must hold.
-    let cases: [(String, &str, &str, &[&str]); 10] = [
+    let cases: [(String, &str, &str, &[&str]); 11] = [
         ("route get none".into(), "", ADMIN_KEY, &["not found"]),
         ("route delete none --force".into(), "", ADMIN_KEY, &["not found"]),
         ("route list".into(), "", "wrong-key", &["authentication failed"]),
@@ -118,6 +118,12 @@ fn what_fails_says_why_and_ends_with_one() {
             "uri: /chat\nplugins: {no-such: {}}\n",
             ADMIN_KEY,
             &["400", "unknown plugin [no-such]"],
+        ),
+        (
+            "route update r1 -f -".into(),
+            "uri: /chat\nplugins: {limit-count: {count: 0}}\n",
+            ADMIN_KEY,
+            &["400", "limit-count"],
         ),
         (format!("route create -f - --server {nobody}"), &valid, ADMIN_KEY, &[&nobody, "refused"]),
     ];

@@ -15,7 +15,8 @@ pub(crate) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwa
 
 /// Whether a header speaks of one connection only and never passes (RFC 9110 §7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [
+    // Made once: names are compared for every header of every request.
+    static NAMES: [HeaderName; 10] = [
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
@@ -26,13 +27,13 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
         UPGRADE,
         EXPECT,
-    ]
-    .contains(name)
+    ];
+    NAMES.contains(name)
 }
 
 /// Whether a client's header goes to an AI provider. The gateway writes some itself; a cookie is for this host alone.
 fn goes_to_provider(name: &HeaderName, instance: &Instance) -> bool {
-    let written_here = [
+    static WRITTEN_HERE: [HeaderName; 8] = [
         HOST,
         CONTENT_LENGTH,
         CONTENT_TYPE,
@@ -42,7 +43,7 @@ fn goes_to_provider(name: &HeaderName, instance: &Instance) -> bool {
         X_FORWARDED_HOST,
         X_FORWARDED_PORT,
     ];
-    let stays = written_here.contains(name)
+    let stays = WRITTEN_HERE.contains(name)
         || is_hop_by_hop(name)
         || (instance.has_credentials && *name == AUTHORIZATION)
         || instance.head_names.contains(name);
@@ -105,7 +106,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap, status: StatusCode, asked: bo
 /// Whether a header of a provider's answer reaches the client: what describes the body, what identifies the request at
 /// the provider, and what tells when to come back. Anything else may tell of the provider's account.
 pub(crate) fn reaches_client(name: &HeaderName) -> bool {
-    if [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_DISPOSITION, RETRY_AFTER].contains(name) {
+    static NAMES: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_DISPOSITION, RETRY_AFTER];
+    if NAMES.contains(name) {
         return true;
     }
     let name = name.as_str();

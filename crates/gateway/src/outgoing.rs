@@ -170,7 +170,7 @@ fn each_header(request: &Request, give: &mut dyn FnMut(&HeaderName, &[u8])) {
 }
 
 fn is_written_here(name: &HeaderName) -> bool {
-    [
+    static NAMES: [HeaderName; 8] = [
         HOST,
         CONTENT_LENGTH,
         X_REAL_IP,
@@ -179,9 +179,8 @@ fn is_written_here(name: &HeaderName) -> bool {
         X_FORWARDED_HOST,
         X_FORWARDED_PORT,
         FORWARDED,
-    ]
-    .contains(name)
-        || name == "http2-settings"
+    ];
+    NAMES.contains(name) || name == "http2-settings"
 }
 
 fn port(authority: &str) -> Option<&str> {

@@ -140,3 +140,24 @@ fn without_a_directory_nobody_passes() {
     let mut exchange = testing::exchange("GET", "/t", &[("apikey", "k")], "");
     assert_eq!(ask(&plugin, &mut exchange).unwrap_err().status, 500);
 }
+
+#[test]
+fn two_callers_with_one_key_are_a_warning_that_names_both() {
+    let entry = |kind, id: &str, plugins: Value| a6_resources::Entry {
+        kind,
+        id: id.to_string(),
+        value: Arc::new(json!({"plugins": plugins})),
+        created: 1,
+        modified: 1,
+    };
+    let entries = [
+        entry(Kind::Consumer, "jack", json!({"key-auth": {"key": "shared-key"}})),
+        entry(Kind::Consumer, "rose", json!({"key-auth": {"key": "other"}})),
+        entry(Kind::Credential, "rose/credentials/c", json!({"key-auth": {"key": "shared-key"}})),
+        entry(Kind::Consumer, "tom", json!({"basic-auth": {"username": "same", "password": "p"}})),
+    ];
+    let warnings = a6_snapshot::lint(&entries, &Builtins::new().unwrap(), false);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("consumer jack and credential rose/credentials/c"), "{warnings:?}");
+    assert!(warnings[0].contains("key-auth") && !warnings[0].contains("shared-key"), "{warnings:?}");
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use a6_snapshot::{Keepalive, Target};
+use foldhash::fast::RandomState;
 
 use crate::connection::Connection;
 use crate::dial::Identity;
@@ -11,7 +12,8 @@ use crate::dial::Identity;
 /// Idle connections of one thread, by target. The one used last is taken first, so that the surplus grows old.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<Arc<Target>, Vec<Idle>>>,
+    /// Targets come from the configuration, so that a fast hash is safe.
+    idle: RefCell<HashMap<Arc<Target>, Vec<Idle>, RandomState>>,
 }
 
 #[derive(Debug)]

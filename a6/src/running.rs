@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use a6_admin::{Admin, AdminState, Key, View, Writer};
 use a6_core::{Budget, Clock, Secret};
-use a6_gateway::RealIp;
+use a6_gateway::{HeadFaults, RealIp};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_settings::Settings;
@@ -19,6 +19,7 @@ use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::admin_key;
@@ -97,6 +98,7 @@ impl Running {
         for _ in &data_threads {
             starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
         }
+        let counters = counters(config.head_faults.clone(), access_log.clone());
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
         let routers = Control {
@@ -108,6 +110,7 @@ impl Running {
             requests: requests.clone(),
             names: settings.admin_hosts.clone(),
             exposed,
+            counters,
         };
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || routers.run(stopped))?;
@@ -162,6 +165,7 @@ struct Control {
     requests: Arc<RequestLog>,
     names: Vec<String>,
     exposed: bool,
+    counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
 }
 
@@ -182,6 +186,7 @@ impl Control {
                 requests: self.requests,
                 names: self.names,
                 exposed: self.exposed,
+                counters: self.counters,
             });
             let admin = self.admin.map(|(socket, admin)| {
                 (
@@ -283,6 +288,15 @@ fn open_access_log(
 
 fn at_least_1_ms(duration: Duration) -> Duration {
     duration.max(Duration::from_millis(1))
+}
+
+/// What the data plane counts, for the Control API.
+fn counters(faults: Arc<HeadFaults>, log: Option<Arc<AccessLog>>) -> a6_admin::Counters {
+    Box::new(move || {
+        let faults: serde_json::Map<_, _> =
+            faults.snapshot().into_iter().map(|(reason, count)| (reason.to_string(), count.into())).collect();
+        json!({"head_faults": faults, "access_log_dropped": log.as_ref().map(|log| log.dropped())})
+    })
 }
 
 fn data_config<P>(

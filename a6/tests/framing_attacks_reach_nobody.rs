@@ -440,3 +440,25 @@ fn the_target_decides_where_it_and_host_differ() {
     stage.seen += 1;
     stage.check_next_client("an absolute target");
 }
+
+#[test]
+fn what_was_refused_before_it_was_a_request_is_counted_by_reason() {
+    let gateway = Setup::new().start();
+    let heads: [(&str, &str); 3] = [
+        ("differing_content_lengths", "Content-Length: 1\r\nContent-Length: 2\r\n"),
+        ("unknown_transfer_encoding", "Transfer-Encoding: gzip\r\n"),
+        ("malformed_header_name", "X Y: 1\r\n"),
+    ];
+    for (reason, lines) in heads {
+        let bytes = format!("POST /chat HTTP/1.1\r\nHost: a6.test\r\n{lines}\r\n");
+        let answer = Connection::open(gateway.data).answer(bytes.as_bytes());
+        assert_eq!(answer.status, 400, "{reason}: {}", answer.text());
+        assert!(answer.json()["error_msg"].is_string(), "{reason}: {}", answer.text());
+    }
+    let ask = support::request("GET", "/v1/counters", &[("Host", "localhost")], b"");
+    let counters = Connection::open(gateway.control).answer(&ask).json();
+    for (reason, _) in heads {
+        assert_eq!(counters["head_faults"][reason], 1, "{counters}");
+    }
+    assert_eq!(counters["head_faults"]["malformed_target"], 0, "{counters}");
+}

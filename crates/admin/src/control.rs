@@ -25,6 +25,9 @@ use crate::answer::Answer;
 use crate::describe;
 use crate::view::View;
 
+/// Tells what is counted, as JSON.
+pub type Counters = Box<dyn Fn() -> Value + Send + Sync>;
+
 /// What the Control API shows.
 pub struct Control {
     /// What is stored and in force.
@@ -35,6 +38,8 @@ pub struct Control {
     pub requests: Arc<RequestLog>,
     /// Host names by which it is reached, besides `localhost` and addresses.
     pub names: Vec<String>,
+    /// What the data plane counts besides requests.
+    pub counters: Counters,
     /// Whether the data plane listens beyond loopback, which makes some configurations unwise.
     pub exposed: bool,
 }
@@ -71,6 +76,7 @@ fn read(control: &Control, path: &[&str]) -> Answer {
     match path {
         ["schema"] => Answer::json(StatusCode::OK, &describe::everything(&*control.catalogue)),
         ["requests"] => Answer::json(StatusCode::OK, &control.requests.to_json()),
+        ["counters"] => Answer::json(StatusCode::OK, &(control.counters)()),
         ["config", "status"] => Answer::json(StatusCode::OK, &status(control)),
         ["healthcheck"] => health::list(&control.view.read()),
         &["healthcheck", collection] => health::one(collection, None, &control.view.read()),
@@ -91,7 +97,7 @@ fn read(control: &Control, path: &[&str]) -> Answer {
 fn unknown_path() -> Answer {
     Answer::error(
         StatusCode::NOT_FOUND,
-        "nothing is here; the Control API answers GET on /v1/schema, /v1/config/status, /v1/requests, \
+        "nothing is here; the Control API answers GET on /v1/schema, /v1/config/status, /v1/counters, /v1/requests, \
          /v1/healthcheck, /v1/routes, /v1/route/«id» and the same for every other kind of resource, POST on /v1/gc \
          and PUT on /v1/plugins/reload",
     )

@@ -202,6 +202,7 @@ fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
         requests: Arc::new(RequestLog::new(8)),
         names: Vec::new(),
         exposed: true,
+        counters: Box::new(|| serde_json::json!({"access_log_dropped": 7})),
     });
     let admin = router(AdminState::new(config, writer, catalogue));
     House { admin, control, log, full, clock, rejections }

@@ -69,7 +69,9 @@ impl Running {
 
         let compiler = Compiler::new(kit);
         let snapshot = compiler.shared();
-        let explain: Arc<dyn Explain> = Arc::new(Explainer(snapshot.clone()));
+        let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
+        let explain: Arc<dyn Explain> =
+            Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
         let publisher: Box<dyn Publisher> = Box::new(compiler);
         let clock = Clock::system();
         let (writer, writer_thread, rejections) =

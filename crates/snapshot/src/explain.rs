@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::compiler::{Shared, Snapshot};
@@ -5,54 +7,107 @@ use crate::{Chain, ChainEntry, CompiledRoute, Exchange, Forward, Match, Missing,
 
 /// Says what the gateway would do with a request, from the configuration in force and nothing else.
 pub trait Explain: Send + Sync {
-    /// `{candidates, route, missing, plugins, global_plugins, target}`.
+    /// `{request, candidates, route, missing, consumer, plugins, global_plugins, target}`.
     fn explain(&self, question: Question) -> Value;
 }
 
 /// [`Explain`] for the snapshot of the data threads.
-pub struct Explainer<P>(pub Shared<P>);
+pub struct Explainer<P> {
+    /// The configuration in force.
+    pub snapshot: Shared<P>,
+    /// Whether routes are matched without the slash at the end of a path (`apisix.delete_uri_tail_slash`).
+    pub delete_uri_tail_slash: bool,
+}
 
 impl<P: Plugin> Explain for Explainer<P> {
     fn explain(&self, question: Question) -> Value {
-        let snapshot = self.0.load_full();
+        let snapshot = self.snapshot.load_full();
         let Question { mut exchange, consumer } = question;
-        let mut candidates = Vec::new();
-        let mut route = None;
-        // Refusing each, so that all are offered, in the order in which they would be tried.
-        snapshot.router.find(exchange.request.host(), exchange.request.path(), |candidate| {
-            let fits = candidate.holds_against(&exchange, true);
-            candidates.push(told(candidate, fits.err()));
-            if route.is_none() && fits.is_ok() {
-                route = Some((candidate.id.clone(), candidate.chain.clone(), candidate.forward.clone()));
-                candidates.push(json!({"missing": candidate.missing.map(missing)}));
-            }
-            Match::No
-        });
-        let mut absent = Value::Null;
-        candidates.retain_mut(|candidate| match candidate.get_mut("missing") {
-            Some(found) => {
-                absent = found.take();
-                false
-            }
-            None => true,
-        });
-        let global = snapshot.global.as_deref().map_or_else(Vec::new, |chain| plugins(chain, &mut exchange));
-        let Some((id, chain, forward)) = route else {
-            return json!({
-                "candidates": candidates, "route": null, "missing": null, "plugins": [],
-                "global_plugins": global, "target": {"kind": "none"},
-            });
-        };
-        let chain = consumer.and_then(|name| with_consumer(&snapshot, &chain, &name)).unwrap_or(chain);
+        let (host, path) = (exchange.request.host().to_string(), self.path(&exchange).to_string());
+        let candidates = candidates(&snapshot, &exchange, &host, &path);
+        let found = snapshot.router.find(&host, &path, |route| route.fits(&exchange, true));
+        let route = found.map(|(route, _)| route);
+        if let Some(route) = &route {
+            exchange.record.route_id = Some(route.id.clone());
+            exchange.record.route_name = route.name.clone();
+            exchange.record.service_id = route.service_id.clone();
+            exchange.record.service_name = route.service_name.clone();
+        }
+        let global = snapshot.global.as_deref();
+        let mut chain = route.as_ref().map(|route| route.chain.clone());
+        let caller = consumer.map(|name| identify(&snapshot, &mut chain, &mut exchange, &name));
+        let forward = route.as_ref().map(|route| route.forward.clone()).unwrap_or_default();
         json!({
+            "request": {"method": exchange.request.method.as_str(), "host": host, "path": path},
             "candidates": candidates,
-            "route": *id,
-            "missing": absent,
-            "plugins": plugins(&chain, &mut exchange),
-            "global_plugins": global,
-            "target": target(&chain, &forward),
+            "route": route.as_ref().map(|route| &*route.id),
+            "missing": route.as_ref().and_then(|route| route.missing).map(missing),
+            "consumer": caller,
+            "plugins": chain.as_deref().map_or_else(Vec::new, |chain| plugins(chain, &mut exchange)),
+            "global_plugins": global.map_or_else(Vec::new, |chain| plugins(chain, &mut exchange)),
+            "target": target([global, chain.as_deref()], &mut exchange, &forward),
         })
     }
+}
+
+impl<P> Explainer<P> {
+    /// The path that routes are held against.
+    fn path<'e>(&self, exchange: &'e Exchange) -> &'e str {
+        match exchange.request.path() {
+            path if self.delete_uri_tail_slash && path.len() > 1 => path.strip_suffix('/').unwrap_or(path),
+            path => path,
+        }
+    }
+}
+
+/// Every route that host and path lead to, in the order in which they are tried. One with several patterns may be there
+/// several times, and is told once.
+fn candidates<P>(snapshot: &Snapshot<P>, exchange: &Exchange, host: &str, path: &str) -> Vec<Value> {
+    let mut ids: Vec<Arc<str>> = Vec::new();
+    let mut candidates = Vec::new();
+    snapshot.router.find(host, path, |candidate| {
+        if !ids.contains(&candidate.id) {
+            ids.push(candidate.id.clone());
+            candidates.push(told(candidate, candidate.holds_against(exchange, true).err()));
+        }
+        Match::No
+    });
+    candidates
+}
+
+/// Lets the request be a consumer's, and its chain have what the consumer brings: as in the gateway, only where an auth
+/// plugin finds out who is asking.
+fn identify<P: Plugin>(
+    snapshot: &Snapshot<P>,
+    chain: &mut Option<Arc<Chain<P>>>,
+    exchange: &mut Exchange,
+    name: &str,
+) -> Value {
+    let mut known_by = None;
+    // Filters before it are evaluated while nobody is known.
+    for entry in [snapshot.global.as_deref(), chain.as_deref()].into_iter().flatten().flat_map(Chain::rewrite)
+    {
+        if entry.admitted(exchange).is_some_and(|plugin| plugin.phases().authenticates) {
+            known_by = Some(entry.name);
+            break;
+        }
+    }
+    let identity = snapshot.directory.consumer(name);
+    let brought = identity.map(|identity| snapshot.owners.of(identity));
+    if let (Some(_), Some(identity)) = (known_by, identity) {
+        exchange.attach(identity.clone());
+        if let (Some(route), Some(Ok(brought))) = (chain.as_mut(), &brought) {
+            let owners: Vec<_> =
+                [&brought.group, &brought.consumer].into_iter().flatten().map(|owner| &**owner).collect();
+            *route = Arc::new(route.with(&owners));
+        }
+    }
+    json!({
+        "name": name,
+        "exists": identity.is_some(),
+        "known_by": known_by,
+        "group_is_missing": matches!(brought, Some(Err(_))),
+    })
 }
 
 fn told<P>(route: &CompiledRoute<P>, failed: Option<&'static str>) -> Value {
@@ -72,18 +127,6 @@ fn missing(part: Missing) -> &'static str {
         Missing::Service => "its service does not exist",
         Missing::PluginConfig => "its plugin config does not exist",
     }
-}
-
-fn with_consumer<P: Plugin>(
-    snapshot: &Snapshot<P>,
-    chain: &Chain<P>,
-    name: &str,
-) -> Option<std::sync::Arc<Chain<P>>> {
-    let identity = snapshot.directory.consumer(name)?;
-    let brought = snapshot.owners.of(identity).ok()?;
-    let owners: Vec<_> =
-        [&brought.group, &brought.consumer].into_iter().flatten().map(|owner| &**owner).collect();
-    Some(std::sync::Arc::new(chain.with(&owners)))
 }
 
 fn plugins<P: Plugin>(chain: &Chain<P>, exchange: &mut Exchange) -> Vec<Value> {
@@ -114,9 +157,9 @@ fn phases(phases: Phases) -> Vec<&'static str> {
     all.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, name)| name).collect()
 }
 
-fn target<P: Plugin>(chain: &Chain<P>, forward: &Forward) -> Value {
-    let described = chain.entries().iter().filter_map(|entry| entry.plugin.as_ref()?.describe());
-    let instances: Vec<Value> = described.collect();
+fn target<P: Plugin>(chains: [Option<&Chain<P>>; 2], exchange: &mut Exchange, forward: &Forward) -> Value {
+    let entries = chains.into_iter().flatten().flat_map(Chain::access);
+    let instances: Vec<Value> = entries.filter_map(|entry| entry.admitted(exchange)?.describe()).collect();
     if !instances.is_empty() {
         return json!({"kind": "ai", "instances": instances});
     }

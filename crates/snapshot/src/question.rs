@@ -53,7 +53,12 @@ impl Question {
         };
         let client =
             Client { peer: SocketAddr::new(peer, 0), local: SocketAddr::new(peer, 0), scheme: "http" };
-        let (request, _) = Request::new(request.into_parts().0, Rc::new(client));
+        let (request, is_sound) = Request::new(request.into_parts().0, Rc::new(client));
+        if !is_sound {
+            return Err(
+                "path: it leaves the root or is not UTF-8 when decoded; the gateway answers 400".to_string()
+            );
+        }
         let exchange = Exchange::new(request, body(members.get("body")), Record::begin(method, 0));
         Ok(Self { exchange, consumer: text(members, "consumer")?.map(str::to_string) })
     }

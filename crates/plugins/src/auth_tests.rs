@@ -161,3 +161,16 @@ fn two_callers_with_one_key_are_a_warning_that_names_both() {
     assert!(warnings[0].contains("consumer jack and credential rose/credentials/c"), "{warnings:?}");
     assert!(warnings[0].contains("key-auth") && !warnings[0].contains("shared-key"), "{warnings:?}");
 }
+
+#[test]
+fn every_schema_of_every_plugin_is_sound() {
+    use a6_resources::Catalogue;
+    let kit = Builtins::new().unwrap();
+    for spec in kit.specs() {
+        let schemas = [Some(&spec.schema), spec.consumer_schema.as_ref(), spec.metadata_schema.as_ref()];
+        for schema in schemas.into_iter().flatten() {
+            let found = schema.check(&json!({}));
+            assert!(!found.is_err_and(|why| why.contains("is broken")), "{}", spec.name);
+        }
+    }
+}

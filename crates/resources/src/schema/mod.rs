@@ -28,7 +28,7 @@ mod ssl;
 mod upstream;
 mod wording;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
@@ -48,12 +48,14 @@ pub struct Schema {
 
 #[derive(Debug)]
 struct Rules {
-    validator: Validator,
+    /// Made when the first value is checked: most plugins of most gateways are never configured, and each costs memory.
+    validator: OnceLock<Result<Validator, String>>,
     patterns: Patterns,
 }
 
 impl Schema {
-    /// Compiles a draft 7 document. The error names the keyword that is malformed, or that no violation is worded for.
+    /// Takes a draft 7 document. The error names the keyword that no violation is worded for, or whose pattern is malformed;
+    /// what else is malformed fails the first check.
     pub fn compile(document: Value) -> Result<Self, String> {
         let rules = Rules::of(&document)?;
         Ok(Self { document, rules: Ok(rules) })
@@ -73,8 +75,10 @@ impl Schema {
     /// Checks a value. The error is the first violation in APISIX's words, such as
     /// `property "uri" validation failed: wrong type: expected string, got number`.
     pub fn check(&self, value: &Value) -> Result<(), String> {
-        let rules = self.rules.as_ref().map_err(|why| format!("a schema of this build is broken: {why}"))?;
-        if rules.validator.is_valid(value) {
+        let broken = |why: &String| format!("a schema of this build is broken: {why}");
+        let rules = self.rules.as_ref().map_err(broken)?;
+        let validator = rules.validator.get_or_init(|| validator(&self.document));
+        if validator.as_ref().map_err(broken)?.is_valid(value) {
             return Ok(());
         }
         explain::first_violation(&self.document, value, &rules.patterns)
@@ -91,7 +95,7 @@ impl Schema {
 impl Rules {
     fn of(document: &Value) -> Result<Self, String> {
         let patterns = keywords::patterns(document)?;
-        Ok(Self { validator: validator(document)?, patterns })
+        Ok(Self { validator: OnceLock::new(), patterns })
     }
 }
 

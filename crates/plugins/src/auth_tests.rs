@@ -77,7 +77,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Changes a text at a random place: another byte, one less, one more, or its end cut off.
-fn mutate(text: &str, random: &mut fastrand::Rng) -> String {
+pub(crate) fn mutate(text: &str, random: &mut fastrand::Rng) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let at = random.usize(..bytes.len());
     match random.u8(..4) {

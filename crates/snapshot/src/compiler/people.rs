@@ -180,7 +180,8 @@ impl<K: Kit> Compiler<K> {
                 tracing::warn!(
                     consumer = &*identity.name,
                     plugin = name,
-                    "nobody can be known by this credential: a secret reference in it does not resolve"
+                    "nobody can be known by this credential: a secret reference in it does not resolve, or its key or \
+                     password is empty or cannot be read"
                 );
                 continue;
             };

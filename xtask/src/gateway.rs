@@ -69,7 +69,11 @@ impl Gateway {
 
         let report = folder.path().join("report");
         let mut serve = serve(tool.command(a6, &report))?;
-        drop(serve.connection(port)?);
+        // A port may be probed before it is listened on for good; what answers on the Admin API runs as a whole.
+        let headers = [("x-api-key", ADMIN_KEY)];
+        let ask = client::request("GET", "/apisix/admin/routes/1", &headers, "");
+        let answer = serve.connection(admin)?.exchange(&ask)?;
+        ensure!(answer.status == 200, "the Admin API answered {} to a read", answer.status);
         Ok(Self { port, tool, report, serve, _mock: mock, _folder: folder })
     }
 

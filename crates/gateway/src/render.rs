@@ -38,10 +38,20 @@ pub(crate) async fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBo
     parts.headers = reply.headers;
     parts.headers.insert(SERVER, settlement.worker.config.server.clone());
     phases::filter_head(&mut settlement, &mut parts);
-    let body = match phases::looks_at_body(&settlement) {
-        true => Box::pin(filtered(&mut settlement, reply.body)).await,
-        false => reply.body,
-    };
+    let mut body = reply.body;
+    if phases::looks_at_body(&settlement) {
+        body = match Box::pin(filtered(&mut settlement, body)).await {
+            Ok(body) => body,
+            // Nothing has left yet, so that the client can still be told.
+            Err(fault) => {
+                settlement.record.fail(&fault);
+                let told = tell(&fault, settlement.protocol);
+                parts.status = told.status;
+                parts.headers.extend(told.headers);
+                told.body
+            }
+        };
+    }
     if outcome != Outcome::ClientGone {
         settlement.record.status = Some(parts.status);
     }
@@ -52,20 +62,21 @@ pub(crate) async fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBo
 }
 
 /// A body of ours as the plugins that look at bodies leave it.
-async fn filtered<P: Plugin>(settlement: &mut Settlement<P>, data: Bytes) -> Bytes {
+async fn filtered<P: Plugin>(settlement: &mut Settlement<P>, data: Bytes) -> Result<Bytes, Box<Fault>> {
     let mut frame = Frame { data, is_stream: false, is_last: true };
     let mut place = 0;
     loop {
         let (flow, next) = phases::frame(settlement, frame, place);
         let flow = match flow {
             FrameFlow::Ask(asked) => asked.await,
-            FrameFlow::Pass(passed) => return passed.data,
+            FrameFlow::Pass(passed) => return Ok(passed.data),
             other => other,
         };
         match flow {
             FrameFlow::Pass(passed) => (frame, place) = (passed, next),
-            FrameFlow::End(last) => return last.data,
-            FrameFlow::Hold | FrameFlow::Ask(_) => return Bytes::new(),
+            FrameFlow::End(last) => return Ok(last.data),
+            FrameFlow::Abort(fault) => return Err(fault),
+            FrameFlow::Hold | FrameFlow::Ask(_) => return Ok(Bytes::new()),
         }
     }
 }

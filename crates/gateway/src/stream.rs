@@ -222,6 +222,10 @@ impl<P: Plugin> AnswerStream<P> {
                 self.trailers = None;
                 self.pass(Frame { is_last: true, ..frame }, next)
             }
+            FrameFlow::Abort(fault) => {
+                self.abort(Outcome::Aborted, &fault);
+                None
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use a6_core::{Fault, FaultKind};
 use a6_resources::expr::Expr;
 use a6_resources::{PluginSpec, Schema};
 use a6_snapshot::{AnswerVariables, Exchange, Frame, FrameFlow, Phases, Plugin, Site};
@@ -47,7 +48,7 @@ enum Work {
     /// All of it is replaced, and that has begun or not.
     Replace { has_begun: bool },
     /// It is collected until it is whole, or as long as it may be.
-    Collect { coding: Coding, collected: BytesMut, is_full: bool },
+    Collect { coding: Coding, collected: BytesMut },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,18 +95,19 @@ impl ResponseRewrite {
             return None;
         }
         let coding = Coding::of(headers)?;
-        Some(Work::Collect { coding, collected: BytesMut::new(), is_full: false })
+        Some(Work::Collect { coding, collected: BytesMut::new() })
     }
 
-    /// The whole body, decoded and filtered.
-    fn filtered(&self, coding: Coding, body: &[u8]) -> Bytes {
-        let mut body = coding.decoded(body, self.max_body);
+    /// The whole body, decoded and filtered; none if its coding breaks off. What was cut at `max_resp_body_size` may.
+    fn filtered(&self, coding: Coding, body: &[u8]) -> Option<Bytes> {
+        let may_break = body.len() >= self.max_body;
+        let mut body = coding.decoded(body, self.max_body, may_break)?;
         for filter in &self.filters {
             if let Some(changed) = filter.apply(&body) {
                 body = Cow::Owned(changed);
             }
         }
-        body.into_owned().into()
+        Some(body.into_owned().into())
     }
 }
 
@@ -153,23 +155,31 @@ impl Coding {
         }
     }
 
-    /// The body without its coding, of at most so many bytes. Of a broken one there is what stands before the break.
-    fn decoded(self, body: &[u8], max: usize) -> Cow<'_, [u8]> {
-        match self {
-            Self::Plain => Cow::Borrowed(body),
-            Self::Gzip => Cow::Owned(read(flate2::read::MultiGzDecoder::new(body), max)),
+    /// The body without its coding, of at most so many bytes. None for a broken one, unless it may break: then there is
+    /// what stands before the break.
+    fn decoded(self, body: &[u8], max: usize, may_break: bool) -> Option<Cow<'_, [u8]>> {
+        let decoded = match self {
+            Self::Plain => return Some(Cow::Borrowed(body)),
+            _ if body.is_empty() => return Some(Cow::Borrowed(body)),
+            Self::Gzip => read(flate2::read::MultiGzDecoder::new(body), max, may_break),
             Self::Brotli => {
-                Cow::Owned(read(brotli_decompressor::Decompressor::new(body, DECODER_BUFFER), max))
+                read(brotli_decompressor::Decompressor::new(body, DECODER_BUFFER), max, may_break)
             }
-        }
+        };
+        decoded.map(Cow::Owned)
     }
 }
 
-fn read(reader: impl Read, max: usize) -> Vec<u8> {
+fn read(reader: impl Read, max: usize, may_break: bool) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     let max = u64::try_from(max).unwrap_or(u64::MAX);
-    let _ = reader.take(max).read_to_end(&mut body);
-    body
+    let whole = reader.take(max).read_to_end(&mut body);
+    (may_break || whole.is_ok()).then_some(body)
+}
+
+fn broken_coding() -> FrameFlow {
+    let text = "the answer's content-encoding breaks off, so that it cannot be filtered";
+    FrameFlow::Abort(Box::new(Fault::upstream(FaultKind::UpstreamTruncated, text)))
 }
 
 impl Plugin for ResponseRewrite {
@@ -200,9 +210,11 @@ impl Plugin for ResponseRewrite {
     }
 
     fn frame(&self, exchange: &mut Exchange, frame: Frame) -> FrameFlow {
-        let is_collecting = matches!(exchange.kept::<_, Work>(self), Some(Work::Collect { .. }));
-        let length = frame.data.len() as u64;
-        let has_room = !is_collecting || frame.is_last || exchange.body.hold(length).is_ok();
+        if matches!(exchange.kept::<_, Work>(self), Some(Work::Collect { .. }))
+            && let Err(fault) = exchange.body.hold(frame.data.len() as u64)
+        {
+            return FrameFlow::Abort(Box::new(fault));
+        }
         let data = match exchange.kept::<_, Work>(self) {
             None => return FrameFlow::Pass(frame),
             Some(Work::Replace { has_begun }) => match &self.body {
@@ -210,20 +222,15 @@ impl Plugin for ResponseRewrite {
                 _ if frame.is_last => Bytes::new(),
                 _ => return FrameFlow::Hold,
             },
-            Some(Work::Collect { coding, collected, is_full }) => {
-                *is_full |= !has_room;
-                let room = if *is_full { 0 } else { self.max_body.saturating_sub(collected.len()) };
-                let data = frame.data.slice(..room.min(frame.data.len()));
-                match (frame.is_last, collected.is_empty()) {
-                    (true, true) => self.filtered(*coding, &data),
-                    (true, false) => {
-                        collected.extend_from_slice(&data);
-                        self.filtered(*coding, collected)
-                    }
-                    (false, _) => {
-                        collected.extend_from_slice(&data);
-                        return FrameFlow::Hold;
-                    }
+            Some(Work::Collect { coding, collected }) => {
+                let room = self.max_body.saturating_sub(collected.len());
+                collected.extend_from_slice(&frame.data[..room.min(frame.data.len())]);
+                if !frame.is_last {
+                    return FrameFlow::Hold;
+                }
+                match self.filtered(*coding, collected) {
+                    Some(filtered) => filtered,
+                    None => return broken_coding(),
                 }
             }
         };

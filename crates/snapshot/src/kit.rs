@@ -3,7 +3,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use a6_core::Secret;
+use a6_core::{Fault, Secret};
 use a6_resources::Catalogue;
 use bytes::Bytes;
 
@@ -88,6 +88,8 @@ pub enum FrameFlow {
     Ask(Asked),
     /// This goes on, and nothing after it.
     End(Frame),
+    /// The answer cannot be made whole: it is cut, so that nobody takes what has left for all of it.
+    Abort(Box<Fault>),
 }
 
 /// A compiled plugin configuration. Shared by all threads; its futures need not be `Send`.

@@ -39,7 +39,7 @@ fn answered(
                 ends += usize::from(frame.is_last);
             }
             FrameFlow::Hold => {}
-            FrameFlow::Ask(_) | FrameFlow::End(_) => panic!("neither is called for"),
+            FrameFlow::Ask(_) | FrameFlow::End(_) | FrameFlow::Abort(_) => panic!("none is called for"),
         }
     }
     assert_eq!(ends, 1, "{conf}");
@@ -116,6 +116,28 @@ fn codings_are_undone_and_unknown_ones_left_alone() {
     let conf = json!({"filters": [{"regex": "^b", "replace": "c"}], "max_resp_body_size": 1000});
     let (_, _, sent) = answered(&conf, 200, &[("content-encoding", "gzip")], &[&bomb]);
     assert_eq!((sent.len(), sent[0]), (1000, b'c'));
+}
+
+#[test]
+fn a_body_that_cannot_be_had_whole_is_not_passed_for_whole() {
+    let zipped = gzip(&"all of it ".repeat(1000));
+    let plugin = compile(&json!({"filters": [{"regex": "all", "replace": "most"}]}));
+    let last = |data: &[u8]| Frame { data: Bytes::copy_from_slice(data), is_stream: false, is_last: true };
+    let frame_of = |coding: &str, budget: u64, frame: Frame| {
+        let mut exchange = testing::exchange_within("GET", "/t", &[], "", budget);
+        let (mut head, ()) = http::Response::new(()).into_parts();
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::try_from(coding).unwrap());
+        plugin.header_filter(&mut exchange, &mut head);
+        match plugin.frame(&mut exchange, frame) {
+            FrameFlow::Abort(fault) => Some(fault.kind),
+            _ => None,
+        }
+    };
+    let cut = &zipped[..zipped.len() - 9];
+    assert_eq!(frame_of("gzip", 1 << 20, last(&zipped)), None);
+    assert_eq!(frame_of("gzip", 1 << 20, last(cut)), Some(FaultKind::UpstreamTruncated));
+    assert_eq!(frame_of("br", 1 << 20, last(&BROTLI[..6])), Some(FaultKind::UpstreamTruncated));
+    assert_eq!(frame_of("identity", 5, last(b"longer")), Some(FaultKind::Overloaded));
 }
 
 #[test]

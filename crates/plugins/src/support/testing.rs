@@ -9,6 +9,17 @@ use super::shared::Shared;
 
 /// A request as the gateway would hand it to a plugin.
 pub(crate) fn exchange(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
+    exchange_within(method, target, headers, body, 1 << 30)
+}
+
+/// The same with a byte budget.
+pub(crate) fn exchange_within(
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+    budget: u64,
+) -> Exchange {
     let mut request = http::Request::builder().method(method).uri(target);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -19,7 +30,7 @@ pub(crate) fn exchange(method: &str, target: &str, headers: &[(&str, &str)], bod
         local: ([127, 0, 0, 1], 9080).into(),
         scheme: "http",
     };
-    let limits = BodyLimits { budget: Budget::new(1 << 30), timeout: Duration::from_secs(1), max: 1 << 30 };
+    let limits = BodyLimits { budget: Budget::new(budget), timeout: Duration::from_secs(1), max: 1 << 30 };
     let (request, _) = Request::new(parts, Rc::new(client));
     let method = request.method.clone();
     let body = RequestBody::of(body.to_string().into(), limits);

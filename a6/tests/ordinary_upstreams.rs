@@ -4,7 +4,8 @@
 //! - `ordinary_upstreams/balance.rs`: which node is picked.
 //! - `ordinary_upstreams/changes.rs`: upstreams that change, are missing or have no nodes.
 //! - `ordinary_upstreams/faults.rs`: nodes that are down, silent or break off; retries and time limits.
-//! - `ordinary_upstreams/heads.rs`: heads on their way there and back; TLS.
+//! - `ordinary_upstreams/heads.rs`: heads on their way there and back.
+//! - `ordinary_upstreams/tls.rs`: who the nodes are over TLS, and who is asking.
 //! - `ordinary_upstreams/bodies.rs`: bodies on their way there and back.
 //! - `ordinary_upstreams/upgrade.rs`: WebSocket.
 //! - `ordinary_upstreams/grpc.rs`: gRPC.
@@ -24,6 +25,8 @@ mod grpc;
 #[path = "ordinary_upstreams/heads.rs"]
 mod heads;
 mod support;
+#[path = "ordinary_upstreams/tls.rs"]
+mod tls;
 #[path = "ordinary_upstreams/upgrade.rs"]
 mod upgrade;
 

@@ -1,10 +1,9 @@
-//! Heads on their way there and back; TLS.
+//! Heads on their way there and back.
 
-use a6_mock::{Mock, Options, TlsIdentity};
 use serde_json::{Value, json};
 
-use super::{get, is_told, lead, nodes, send, start, who};
-use crate::support::{self, Connection, Echo, Gateway, Scripted, Seen, Setup, request};
+use super::{get, lead, nodes, send, start, who};
+use crate::support::{Connection, Echo, Gateway, Scripted, Seen, Setup, request};
 
 /// What the backend saw of a GET with these headers.
 fn seen(gateway: &Gateway, echo: &Echo, headers: &[(&str, &str)]) -> Seen {
@@ -191,77 +190,4 @@ fn connections_to_a_backend_are_used_again() {
     (0..20).for_each(|_| drop(who(&get(&gateway, "/"))));
     let opened = echo.connections() - before;
     assert!((4..=5).contains(&opened), "{opened} connections for 20 requests, each good for 4");
-}
-
-/// A mock that speaks TLS as `tls.example`, and the authority behind it.
-fn tls_mock() -> (Mock, String) {
-    let identity = TlsIdentity::for_hosts(&["tls.example"]).unwrap();
-    let ca_pem = identity.ca_pem.clone();
-    let options = Options { port: 0, ledger: true, tls: Some(identity), ..Options::default() };
-    (Mock::start(options).unwrap(), ca_pem)
-}
-
-/// The upstream to that mock's port.
-fn https(mock: &Mock, members: Value) -> Value {
-    let mut upstream = json!({"scheme": "https", "nodes": nodes(&[(mock.addr, 1)])});
-    upstream.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    upstream
-}
-
-/// Asks for an echo in the name of that host.
-fn ask(gateway: &Gateway, host: &str) -> support::Answer {
-    Connection::open(gateway.data).answer(&request("POST", "/echo", &[("Host", host)], b"{\"a\":1}"))
-}
-
-#[test]
-fn tls_asks_for_the_host_that_is_sent() {
-    let (mock, _) = tls_mock();
-    let gateway = Setup::new().resolve("tls.example", mock.addr).start();
-    let cases = [
-        (https(&mock, json!({})), "tls.example"),
-        (https(&mock, json!({"pass_host": "rewrite", "upstream_host": "own.example"})), "own.example"),
-        (json!({"scheme": "https", "nodes": {"tls.example:443": 1}, "pass_host": "node"}), "tls.example"),
-    ];
-    for (upstream, host) in cases {
-        mock.clear();
-        lead(&gateway, &upstream);
-        // By default nobody's word is needed for a certificate.
-        let answer = ask(&gateway, "tls.example");
-        assert_eq!(answer.status, 200, "{upstream}: {}", answer.text());
-        let exchange = support::ledger(&mock, 1).remove(0);
-        assert_eq!(exchange.sni.as_deref(), Some(host), "{upstream}");
-        assert_eq!(support::sent_once(&exchange, "host"), Some(host), "{upstream}");
-        assert_eq!(exchange.body, "{\"a\":1}", "{upstream}");
-        // It tells of the client's connection.
-        assert_eq!(support::sent_once(&exchange, "x-forwarded-proto"), Some("http"));
-    }
-}
-
-#[test]
-fn a_certificate_is_checked_where_the_upstream_says_so() {
-    let (mock, ca_pem) = tls_mock();
-    let checked = https(&mock, json!({"tls": {"verify": true}}));
-    let stranger = Setup::new().start();
-    lead(&stranger, &checked);
-    is_told(&ask(&stranger, "tls.example"), 502, mock.addr);
-
-    let friend = Setup::new().trust(&ca_pem).start();
-    lead(&friend, &checked);
-    let answer = ask(&friend, "tls.example");
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    is_told(&ask(&friend, "other.example"), 502, mock.addr);
-}
-
-#[test]
-fn tls_to_a_backend_that_has_none_is_told() {
-    let gateway = Setup::new().start();
-    let echo = Echo::start("plain");
-    let mut upstream = echo.upstream();
-    upstream["scheme"] = json!("https");
-    upstream["timeout"] = json!({"connect": 0.5, "send": 0.5, "read": 0.5});
-    lead(&gateway, &upstream);
-    let answer = ask(&gateway, "tls.example");
-    // It hangs up, or waits for more of what it takes for a request.
-    assert!(matches!(answer.status, 502 | 504), "{}", answer.text());
-    is_told(&answer, answer.status, echo.address);
 }

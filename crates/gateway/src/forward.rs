@@ -105,6 +105,10 @@ fn upstream<P: Plugin>(settlement: &mut Settlement<P>) -> Result<Arc<Upstream>, 
         return Err(page(settlement, &misconfigured(StatusCode::BAD_GATEWAY, text)));
     };
     let fault = match &upstream.balancer {
+        _ if upstream.lacks_certificate => {
+            let text = format!("{} names a client certificate that does not exist", upstream.key);
+            misconfigured(StatusCode::BAD_GATEWAY, text)
+        }
         _ if upstream.nodes.is_empty() => {
             misconfigured(StatusCode::SERVICE_UNAVAILABLE, format!("{} has no nodes", upstream.key))
         }

@@ -51,4 +51,4 @@ pub use args::{Args, Key, run};
 pub use knobs::{CutWith, Framing, Garbage, KnobError, Knobs};
 pub use ledger::{Exchange, Outcome};
 pub use server::{Mock, Options};
-pub use tls::{TlsError, TlsIdentity};
+pub use tls::{ClientIdentity, TlsError, TlsIdentity};

@@ -4,11 +4,13 @@
 //! - `compiler/routes.rs`: routes, services and plugin configs.
 //! - `compiler/people.rs`: consumers, credentials and consumer groups.
 //! - `compiler/rules.rs`: global rules.
+//! - `compiler/targets.rs`: upstreams, and the certificates that they name.
 
 mod people;
 mod plugins;
 mod routes;
 mod rules;
+mod targets;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -20,9 +22,8 @@ use serde_json::Value;
 use self::people::People;
 use self::routes::Routes;
 use self::rules::Rules;
-use crate::{
-    Chain, CompiledRoute, Directory, Kit, Owners, Publisher, Rejection, Router, Upstream, UpstreamSlots,
-};
+use self::targets::Targets;
+use crate::{Chain, CompiledRoute, Directory, Kit, Owners, Publisher, Rejection, Router};
 
 /// The configuration in force, immutable.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub struct Compiler<K: Kit> {
     routes: Routes<K::Plugin>,
     people: People<K::Plugin>,
     rules: Rules<K::Plugin>,
-    upstreams: UpstreamSlots,
+    targets: Targets,
     /// Old snapshots, kept until no data thread holds them, so that none is taken apart there.
     retired: Vec<Arc<Snapshot<K::Plugin>>>,
 }
@@ -70,7 +71,7 @@ impl<K: Kit> Compiler<K> {
             routes: Routes::default(),
             people: People::default(),
             rules: Rules::default(),
-            upstreams: UpstreamSlots::default(),
+            targets: Targets::default(),
             retired: Vec::new(),
         }
     }
@@ -91,32 +92,14 @@ impl<K: Kit> Compiler<K> {
             Kind::Credential => self.set_credential(id, document),
             Kind::ConsumerGroup => self.set_group(id, document),
             Kind::GlobalRule => self.set_rule(id, document),
+            Kind::Ssl => self.set_ssl(id, document),
             // Nothing on the road of a request asks for them yet; the store keeps them.
-            Kind::Ssl | Kind::Proto | Kind::Secret => Ok(()),
+            Kind::Proto | Kind::Secret => Ok(()),
             Kind::PluginMetadata => {
                 self.kit.set_metadata(id, document.map(|document| &**document));
                 Ok(())
             }
         }
-    }
-
-    fn set_upstream(&mut self, id: &str, document: Option<&Arc<Value>>) -> Result<(), String> {
-        let slot = self.upstreams.of(id);
-        let upstream = match document {
-            Some(document) => {
-                let conf = read(document)?;
-                let before = slot.get();
-                Some(Upstream::compile(&conf, &format!("/upstreams/{id}"), before.as_deref())?)
-            }
-            None => None,
-        };
-        let is_gone = upstream.is_none();
-        slot.set(upstream);
-        drop(slot);
-        if is_gone {
-            self.upstreams.forget(id);
-        }
-        Ok(())
     }
 }
 
@@ -129,7 +112,6 @@ impl<K: Kit> Publisher for Compiler<K> {
         for change in ordered {
             if let Err(reason) = self.apply(change) {
                 let key = format!("{}/{}", change.kind.spec().collection, change.id);
-                tracing::error!(key, reason, "a stored resource could not be taken into force");
                 rejections.push(Rejection { key, reason });
             }
         }

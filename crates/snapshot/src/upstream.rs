@@ -50,6 +50,8 @@ pub struct Upstream {
     pub keepalive_requests: u64,
     /// What the gateway shows to nodes that ask for a certificate.
     pub client_certificate: Option<Arc<ClientCertificate>>,
+    /// It names a certificate that does not exist: nothing can be sent to it.
+    pub lacks_certificate: bool,
     /// What balancing remembers.
     pub state: Arc<BalancerState>,
 }
@@ -125,6 +127,7 @@ impl Upstream {
             keepalive: keepalive(&pool),
             keepalive_requests: pool.requests,
             client_certificate: tls.and_then(ClientCertificate::of).map(Arc::new),
+            lacks_certificate: false,
             state: same.map(|previous| previous.state.clone()).unwrap_or_default(),
             nodes,
         })
@@ -172,8 +175,12 @@ impl PassHost {
 
 impl ClientCertificate {
     fn of(tls: &UpstreamTls) -> Option<Self> {
-        let (chain, key) = (tls.client_cert.as_deref()?, tls.client_key.as_ref()?);
-        Some(Self { chain: chain.into(), key: Secret::new(key.expose().as_str().into()) })
+        Some(Self::new(tls.client_cert.as_deref()?, tls.client_key.as_ref()?.expose()))
+    }
+
+    /// Of two PEM texts.
+    pub(crate) fn new(chain: &str, key: &str) -> Self {
+        Self { chain: chain.into(), key: Secret::new(key.into()) }
     }
 }
 

@@ -56,3 +56,11 @@ fn a_host_that_cannot_be_in_a_certificate_is_named() {
     let error = TlsIdentity::for_hosts(&["fine.com", "n\u{e4}h"]).unwrap_err().to_string();
     assert!(error.starts_with("cannot make a certificate for fine.com, näh: "), "{error}");
 }
+
+#[test]
+fn a_client_that_shows_no_certificate_is_not_spoken_to() {
+    let identity = TlsIdentity::for_known_clients(&["api.openai.com"]).unwrap();
+    let ca_pem = identity.ca_pem.clone();
+    let mock = Mock::start(Options { tls: Some(identity), ..Options::default() }).unwrap();
+    assert!(ask(&mock, &ca_pem, "api.openai.com").is_err());
+}

@@ -9,7 +9,7 @@ use super::{Compiler, read};
 use crate::chain::Owner;
 use crate::route::{Missing, Parts};
 use crate::router::Place;
-use crate::{Chain, CompiledRoute, Forward, Kit, Router, Timeouts, Upstream, UpstreamSlot};
+use crate::{Chain, CompiledRoute, Forward, Kit, Router, Timeouts, UpstreamSlot};
 
 /// Routes and what they are made of.
 pub(super) struct Routes<P> {
@@ -135,6 +135,22 @@ impl<K: Kit> Compiler<K> {
         first_error
     }
 
+    /// Compiles anew the services and routes whose documents are meant.
+    pub(super) fn recompile_where(&mut self, is_meant: impl Fn(&Value) -> bool) -> Result<(), String> {
+        let services = self.routes.services.iter().map(|(id, state)| (id, &state.plugins.document));
+        let services: Vec<_> = meant(services, &is_meant);
+        let routes = self.routes.routes.iter().map(|(id, state)| (id, &state.plugins.document));
+        let routes: Vec<_> = meant(routes, &is_meant);
+        let mut result = Ok(());
+        for (id, document) in services {
+            result = result.and(self.set_service(&id, Some(&document)));
+        }
+        for (id, document) in routes {
+            result = result.and(self.set_route(&id, Some(&document)));
+        }
+        result
+    }
+
     pub(super) fn set_route(&mut self, id: &str, document: Option<&Arc<Value>>) -> Result<(), String> {
         let Some(document) = document else {
             self.routes.remove(id);
@@ -205,14 +221,22 @@ impl<K: Kit> Compiler<K> {
         before: Option<&Arc<UpstreamSlot>>,
     ) -> Result<Option<Arc<UpstreamSlot>>, String> {
         if let Some(id) = id {
-            return Ok(Some(self.upstreams.of(id)));
+            return Ok(Some(self.targets.slots.of(id)));
         }
         let Some(conf) = own else { return Ok(None) };
         let before = before.map(|slot| slot.get());
         let before = before.as_ref().and_then(|before| before.as_deref());
-        let compiled = Upstream::compile(conf, key, before)?;
+        let compiled = self.compile_upstream(conf, key, before)?;
         Ok(Some(Arc::new(UpstreamSlot::holding(compiled))))
     }
+}
+
+fn meant<'d>(
+    documents: impl Iterator<Item = (&'d String, &'d Arc<Value>)>,
+    is_meant: impl Fn(&Value) -> bool,
+) -> Vec<(String, Arc<Value>)> {
+    let meant = documents.filter(|(_, document)| is_meant(document));
+    meant.map(|(id, document)| (id.clone(), document.clone())).collect()
 }
 
 fn parts_of(route: &Route) -> Vec<(Kind, String)> {

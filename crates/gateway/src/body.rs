@@ -17,7 +17,6 @@ pub(crate) enum AnswerBody<P: Plugin> {
     /// An upstream's answer, as it comes.
     Stream(Box<AnswerStream<P>>),
     /// Of status 101 over HTTP/1.1: what takes the connection over.
-    #[allow(dead_code, reason = "the road to ordinary upstreams will make it")]
     Upgrade(Upgrade),
 }
 

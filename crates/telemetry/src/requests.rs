@@ -57,6 +57,7 @@ fn record_json(record: &Record) -> Value {
         "method": record.method.as_str(),
         "route_id": record.route_id.as_deref(),
         "service_id": record.service_id.as_deref(),
+        "consumer": record.consumer.as_deref(),
         "protocol": record.protocol,
         "stream": record.stream,
         "request_model": record.request_model,

@@ -50,8 +50,6 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("route_name", |source, out| text(out, source.record.route_name.as_deref()?)),
     ("service_id", |source, out| text(out, source.record.service_id.as_deref()?)),
     ("service_name", |source, out| text(out, source.record.service_name.as_deref()?)),
-    // No plugin authenticates a consumer yet.
-    ("consumer_name", |_, _| None),
     ("a6_outcome", |source, out| text(out, source.record.outcome?.as_str())),
     ("a6_error", |source, out| text(out, source.record.fault?.as_str())),
 ];

@@ -1,6 +1,6 @@
 //! Heads on their way there and back.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{get, lead, nodes, send, start, who};
 use crate::support::{Connection, Echo, Gateway, Scripted, Seen, Setup, request};

@@ -55,7 +55,7 @@ impl Running {
     /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
         make_data_dir(&settings.data_dir)?;
-        let kit = Arc::new(Builtins::new().map_err(anyhow::Error::msg)?);
+        let kit = Arc::new(Builtins::default());
         let catalogue: Arc<dyn Catalogue> = kit.clone();
         let store = SqliteStore::open(&settings.data_dir)?;
         let key_ring = Arc::new(KeyRing::open(&settings.data_dir.join("keyring"))?);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use a6_protocols::PROVIDERS;
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Instance, Phases, Plan, Plugin, Site, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,18 +66,11 @@ impl Plugin for AiProxy {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.5",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         encrypt_fields: &["auth.header", "auth.query"],
-    })
+        ..PluginSpec::new(NAME, priority, "0.5", schema)
+    }
 }
 
 fn schema() -> Value {
@@ -159,7 +152,7 @@ mod tests {
     use a6_resources::{Catalogue, ConfKind};
 
     fn check(conf: Value) -> Result<(), String> {
-        crate::Builtins::new().unwrap().check(NAME, &conf, ConfKind::Route)
+        crate::Builtins::default().check(NAME, &conf, ConfKind::Route)
     }
 
     fn compile(conf: &Value) -> Result<AiProxy, String> {

@@ -171,18 +171,14 @@ pub(crate) fn check_consumer(conf: &Value) -> Result<(), String> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         kind: Some("auth"),
-        schema: Schema::compile(schema())?,
-        consumer_schema: Some(Schema::compile(consumer_schema())?),
+        consumer_schema: Some(Schema::of(consumer_schema)),
         consumer_key: Some("key"),
-        metadata_schema: None,
         encrypt_fields: &["secret"],
-    })
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
 }
 
 fn schema() -> Value {

@@ -12,7 +12,7 @@ use a6_gateway::{HeadFaults, RealIp};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_settings::Settings;
-use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
+use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Publisher, lint};
 use a6_store::{KeyRing, SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::{Resolver, TlsRoots};
@@ -69,6 +69,7 @@ impl Running {
 
         let compiler = Compiler::new(kit);
         let snapshot = compiler.shared();
+        let health = compiler.health();
         let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
         let explain: Arc<dyn Explain> =
             Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
@@ -87,6 +88,7 @@ impl Running {
         let access_log = open_access_log(settings, &mut warnings)?;
         let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock)?;
         let config = Arc::new(config);
+        let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
         let (draining, drained) = watch::channel(false);
         let mut data_threads = Vec::new();
         let (started, starts) = std::sync::mpsc::channel();
@@ -113,6 +115,8 @@ impl Running {
             names: settings.admin_hosts.clone(),
             exposed,
             counters,
+            health,
+            probing,
         };
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || routers.run(stopped))?;
@@ -169,6 +173,9 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
+    health: HealthRegistry,
+    /// How probes reach nodes; none where health checks are switched off.
+    probing: Option<(Arc<Resolver>, Arc<TlsRoots>)>,
 }
 
 impl Control {
@@ -189,6 +196,7 @@ impl Control {
                 names: self.names,
                 exposed: self.exposed,
                 counters: self.counters,
+                health: self.health.clone(),
             });
             let admin = self.admin.map(|(socket, admin)| {
                 (
@@ -208,7 +216,17 @@ impl Control {
                     serve(socket, control, stopped.clone()).await;
                 }
             };
-            tokio::join!(admin, control);
+            let health = self.health;
+            let prober = async {
+                match self.probing {
+                    Some((resolver, roots)) => a6_upstream::watch_health(health, resolver, roots).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ((), ()) = async { tokio::join!(admin, control) } => {}
+                () = prober => {}
+            }
         });
     }
 }

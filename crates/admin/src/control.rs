@@ -9,7 +9,7 @@ mod loaded;
 use std::sync::Arc;
 
 use a6_resources::{Catalogue, Kind, KindSpec};
-use a6_snapshot::lint;
+use a6_snapshot::{HealthRegistry, lint};
 use a6_telemetry::RequestLog;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -38,6 +38,8 @@ pub struct Control {
     pub requests: Arc<RequestLog>,
     /// Host names by which it is reached, besides `localhost` and addresses.
     pub names: Vec<String>,
+    /// Whose health is checked.
+    pub health: HealthRegistry,
     /// What the data plane counts besides requests.
     pub counters: Counters,
     /// Whether the data plane listens beyond loopback, which makes some configurations unwise.
@@ -78,9 +80,9 @@ fn read(control: &Control, path: &[&str]) -> Answer {
         ["requests"] => Answer::json(StatusCode::OK, &control.requests.to_json()),
         ["counters"] => Answer::json(StatusCode::OK, &(control.counters)()),
         ["config", "status"] => Answer::json(StatusCode::OK, &status(control)),
-        ["healthcheck"] => health::list(&control.view.read()),
-        &["healthcheck", collection] => health::one(collection, None, &control.view.read()),
-        &["healthcheck", collection, id] => health::one(collection, Some(id), &control.view.read()),
+        ["healthcheck"] => health::list(control),
+        &["healthcheck", collection] => health::one(collection, None, control),
+        &["healthcheck", collection, id] => health::one(collection, Some(id), control),
         [plural] => Kind::all()
             .iter()
             .find(|spec| spec.plural == *plural)

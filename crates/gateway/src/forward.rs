@@ -12,7 +12,7 @@ use a6_snapshot::{
     Timeouts, Upstream,
 };
 use a6_upstream::balance::pick;
-use a6_upstream::{Answer, Call, Feed, Http2Call, Identity, Terms};
+use a6_upstream::{Answer, Call, Feed, Http2Call, Identity, Terms, found};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, uri};
 
@@ -182,6 +182,7 @@ async fn try_node<P: Plugin>(
     settlement.record.attempts.push(attempt);
     let mut result = send(settlement, upstream, node, payload, timeouts).await;
     note_result(&mut settlement.record, &result);
+    note_health(upstream, node, &result);
     match &mut result {
         Ok(answer) => {
             clean_answer(&mut answer.head);
@@ -192,6 +193,21 @@ async fn try_node<P: Plugin>(
         Err(_) => {}
     }
     Ok(Taken { answer: result?, started, in_flight })
+}
+
+/// Passive health checks: what a client's request tells of the node.
+fn note_health(upstream: &Upstream, node: &Node, result: &Result<Answer, Fault>) {
+    let Some(passive) = upstream.checked.as_ref().and_then(|checked| checked.checks.passive.as_ref()) else {
+        return;
+    };
+    let finding = match result {
+        Ok(answer) => passive.limits.finding(answer.head.status.as_u16()),
+        Err(fault) if fault.blame == Blame::Upstream => Some(found(fault)),
+        Err(_) => None,
+    };
+    if let Some(finding) = finding {
+        node.state.health.report(finding, &passive.limits);
+    }
 }
 
 fn describe(request: &Request, upstream: &Upstream, node: &Node, started: Instant) -> Attempt {

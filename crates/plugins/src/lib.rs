@@ -46,7 +46,7 @@ mod table;
 mod traffic_split;
 
 use a6_resources::{Catalogue, ConfKind, PluginSpec};
-use a6_snapshot::{Kit, KnownBy, Site, UpstreamSlots};
+use a6_snapshot::{Kit, KnownBy, Site};
 use serde_json::Value;
 
 use crate::support::references;
@@ -89,7 +89,8 @@ impl Catalogue for Builtins {
         match kind {
             ConfKind::Route => {
                 references::refuse("", conf)?;
-                let site = Site { owner: "", upstreams: &UpstreamSlots::default() };
+                let (upstreams, health) = Default::default();
+                let site = Site { owner: "", upstreams: &upstreams, health: &health };
                 self.compile(name, conf, &site).map(|_| ())
             }
             ConfKind::Consumer => {

@@ -100,6 +100,7 @@ fn data_plane(values: &Values) -> DataPlane {
         max_body_size: values.bytes("nginx_config.http.client_max_body_size").unwrap_or(0),
         max_post_args: max_post_args.saturating_mul(MIB),
         delete_uri_tail_slash: flag("apisix.delete_uri_tail_slash", false),
+        health_checks: !flag("apisix.disable_upstream_healthcheck", false),
         server_tokens: flag("apisix.enable_server_tokens", true),
         show_upstream_status: flag("apisix.show_upstream_status_in_response_header", false),
     }

@@ -93,7 +93,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.config_center", OtherStore),
     row("apisix.data_encryption", Known),
     row("apisix.disable_sync_configuration_during_start", Known),
-    row("apisix.disable_upstream_healthcheck", Known),
+    row("apisix.disable_upstream_healthcheck", Flag),
     row("apisix.dns_resolver", Known),
     row("apisix.dns_resolver_valid", Known),
     row("apisix.enable_dev_mode", Known),

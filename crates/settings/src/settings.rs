@@ -58,6 +58,8 @@ pub struct DataPlane {
     pub max_post_args: u64,
     /// Whether `/a/` is matched as `/a`.
     pub delete_uri_tail_slash: bool,
+    /// Whether upstreams' nodes are checked, where an upstream asks for it.
+    pub health_checks: bool,
     /// Whether the `Server` header carries the version.
     pub server_tokens: bool,
     /// Whether `X-APISIX-Upstream-Status` is sent always, not only for a 5xx.

@@ -170,7 +170,7 @@ fn target<P: Plugin>(chains: [Option<&Chain<P>>; 2], exchange: &mut Exchange, fo
     };
     let nodes = upstream.nodes.iter().map(|node| {
         json!({"address": *node.address, "weight": node.weight, "priority": node.priority,
-            "healthy": node.state.is_healthy()})
+            "healthy": node.state.health.is_healthy()})
     });
     json!({"kind": "upstream", "upstream": *upstream.key, "nodes": nodes.collect::<Vec<_>>()})
 }

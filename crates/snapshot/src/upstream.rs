@@ -17,11 +17,12 @@ use std::time::Duration;
 use a6_core::Secret;
 use a6_protocols::Scheme;
 use a6_resources::{KeepalivePool, Timeout, UpstreamTls};
+use serde_json::Value;
 
 pub use self::balancer::{Balancer, HashOn};
 pub use self::node::Node;
 pub use self::state::{BalancerState, InFlight, NodeState};
-use crate::{Keepalive, Timeouts};
+use crate::{Checked, CheckedNode, Checks, HealthRegistry, Keepalive, Timeouts};
 
 /// Where ordinary requests go, compiled once per change. What changes from request to request is in the states.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Upstream {
     pub lacks_certificate: bool,
     /// What balancing remembers.
     pub state: Arc<BalancerState>,
+    /// How its nodes are checked, once [`Self::watch`] was called; none if they are not.
+    pub checked: Option<Arc<Checked>>,
 }
 
 /// How an upstream is spoken to.
@@ -109,6 +112,7 @@ impl Upstream {
         let verify = tls.is_some_and(|tls| tls.verify);
         let known: &[Node] = previous.map_or(&[], |previous| &previous.nodes[..]);
         let nodes = node::compile(conf.nodes.as_deref().unwrap_or_default(), scheme, verify, known);
+        let checked = checked(conf.checks.as_ref(), key, &nodes, &pass_host)?;
         let same = previous.filter(|previous| {
             discriminant(&previous.balancer) == discriminant(&balancer)
                 && node::are_same(&previous.nodes, &nodes)
@@ -128,9 +132,46 @@ impl Upstream {
             keepalive_requests: pool.requests,
             client_certificate: tls.and_then(ClientCertificate::of).map(Arc::new),
             lacks_certificate: false,
+            checked: checked.map(Arc::new),
             state: same.map(|previous| previous.state.clone()).unwrap_or_default(),
             nodes,
         })
+    }
+}
+
+/// Who is to be checked, if anybody is. What earlier checks found counts only as long as there are some.
+fn checked(
+    checks: Option<&Value>,
+    key: &str,
+    nodes: &[Node],
+    pass_host: &PassHost,
+) -> Result<Option<Checked>, String> {
+    let Some(checks) = checks else {
+        nodes.iter().for_each(|node| node.state.health.reset());
+        return Ok(None);
+    };
+    let host = |node: &Node| match pass_host {
+        PassHost::Rewrite(host) => host.clone(),
+        PassHost::Pass | PassHost::Node => node.host_header.clone(),
+    };
+    let each = |node: &Node| CheckedNode {
+        target: node.target.clone(),
+        host: host(node),
+        state: node.state.clone(),
+    };
+    let nodes = nodes.iter().map(each).collect();
+    Ok(Some(Checked { key: key.into(), checks: Checks::parse(checks)?, certificate: None, nodes }))
+}
+
+impl Upstream {
+    /// Has the nodes checked, as long as this upstream is in force.
+    pub fn watch(&mut self, registry: &HealthRegistry) {
+        if let Some(checked) = &mut self.checked {
+            if let Some(checked) = Arc::get_mut(checked) {
+                checked.certificate = self.client_certificate.clone();
+            }
+            registry.add(checked);
+        }
     }
 }
 

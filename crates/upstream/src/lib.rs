@@ -10,6 +10,7 @@
 //! - `names.rs`, `dns.rs`: [`Resolver`], names to addresses.
 //! - `timer.rs`: [`IdleTimer`], which fires when nothing has happened for a while.
 //! - `balance/`: which of several nodes takes a request.
+//! - `probe.rs`: [`watch_health`], active health checks.
 //! - `tls.rs`: [`TlsRoots`], which certificates are believed and shown.
 
 pub mod balance;
@@ -25,6 +26,7 @@ mod io;
 mod names;
 mod pipe;
 mod pool;
+mod probe;
 mod timer;
 mod tls;
 
@@ -34,5 +36,6 @@ pub use dial::Identity;
 pub use http2::Http2Call;
 pub use io::RawStream;
 pub use names::Resolver;
+pub use probe::{found, watch_health};
 pub use timer::IdleTimer;
 pub use tls::TlsRoots;

@@ -197,6 +197,7 @@ fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
     let (writer, _, rejections) =
         Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone()).unwrap();
     let control = control_router(Control {
+        health: a6_snapshot::HealthRegistry::default(),
         view: writer.view().clone(),
         catalogue: catalogue.clone(),
         requests: Arc::new(RequestLog::new(8)),

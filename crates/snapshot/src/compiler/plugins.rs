@@ -48,7 +48,7 @@ impl<K: Kit> Compiler<K> {
         let spec = self.kit.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
         let meta = Meta::of(conf)?;
         let is_disabled = meta.as_ref().is_some_and(|meta| meta.is_disabled);
-        let site = Site { owner, upstreams: &self.targets.slots };
+        let site = Site { owner, upstreams: &self.targets.slots, health: &self.targets.health };
         let plugin = match is_disabled {
             true => None,
             false => Some(Arc::new(self.kit.compile(name, conf, &site).map_err(failed)?)),

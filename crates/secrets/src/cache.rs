@@ -86,11 +86,6 @@ impl Cache {
         for id in &ids {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.owners += 1;
-                // Whoever writes it again may have mended what was wrong.
-                if slot.error.is_some() {
-                    slot.due = 0;
-                    slot.is_settled = false;
-                }
             } else {
                 self.last_epoch += 1;
                 self.slots.insert(id.clone(), Slot::new(1, self.last_epoch));
@@ -106,6 +101,17 @@ impl Cache {
             if slot.owners == 0 {
                 self.slots.remove(&id);
             }
+        }
+    }
+
+    /// Has a value that is not known asked for again: whoever writes its reference may have mended what was wrong.
+    pub(crate) fn ask_again(&mut self, managed: &Managed) {
+        if self.value(managed).is_ok() {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(&SlotId::from(managed)) {
+            slot.due = 0;
+            slot.is_settled = false;
         }
     }
 
@@ -285,9 +291,14 @@ mod tests {
         assert_eq!(value(&cache), Err("secrets/vault/1: it is down".to_string()));
         assert!(cache.are_settled(std::slice::from_ref(&id)), "nobody waits for it any more");
         assert_eq!((cache.take_due(9, 5).1, cache.stale().len()), (Some(60_005), 0));
-        cache.want("/routes/1", BTreeSet::from([id.clone()]));
-        assert!(!cache.are_settled(&[id]), "a write asks again");
-        assert_eq!(cache.take_due(9, 6).0.len(), 1);
+        cache.ask_again(&managed(REFERENCE));
+        assert!(!cache.are_settled(std::slice::from_ref(&id)));
+        let job = one(&mut cache, 6);
+        cache.finish(&job, Ok(content("a")), 6);
+        cache.ask_again(&managed(REFERENCE));
+        assert!(cache.are_settled(&[id]) && cache.take_due(9, 7).0.is_empty(), "what is known is kept");
+        cache.ask_again(&managed("$secret://vault/1/main/other"));
+        assert_eq!(cache.take_due(9, 7).0.len(), 1, "a member that was not there may be there now");
     }
 
     #[test]

@@ -136,17 +136,21 @@ impl Secrets {
 
     /// Notes what a resource needs of managers, instead of what it needed before. None: it is gone.
     pub(crate) fn want(&self, owner: &str, kind: Kind, document: Option<&Value>) -> Vec<SlotId> {
-        let mut ids = BTreeSet::new();
+        let mut values = Vec::new();
         if let Some(document) = document {
             places::each_text(kind, document, &mut |text| {
                 if let Some(Ok(Reference::Managed(managed))) = Reference::parse(text) {
-                    ids.insert(SlotId::from(&managed));
+                    values.push(managed);
                 }
             });
         }
+        let ids: BTreeSet<SlotId> = values.iter().map(SlotId::from).collect();
         let wanted = ids.iter().cloned().collect();
         let mut state = self.lock();
         state.cache.want(owner, ids);
+        for managed in &values {
+            state.cache.ask_again(managed);
+        }
         if document.is_none() {
             state.unresolved.remove(owner);
         }

@@ -28,6 +28,9 @@ use crate::view::View;
 /// Tells what is counted, as JSON.
 pub type Counters = Box<dyn Fn() -> Value + Send + Sync>;
 
+/// Tells what is wrong, one sentence each.
+pub type Troubles = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// What the Control API shows.
 pub struct Control {
     /// What is stored and in force.
@@ -42,6 +45,8 @@ pub struct Control {
     pub health: HealthRegistry,
     /// What the data plane counts besides requests.
     pub counters: Counters,
+    /// What is wrong at the moment besides what is unwise, such as secrets that cannot be read.
+    pub troubles: Troubles,
     /// Whether the data plane listens beyond loopback, which makes some configurations unwise.
     pub exposed: bool,
 }
@@ -105,11 +110,12 @@ fn unknown_path() -> Answer {
     )
 }
 
-/// What the view tells, and what is allowed but unwise.
+/// What the view tells, what is wrong, and what is allowed but unwise.
 fn status(control: &Control) -> Value {
     let mut status = control.view.status();
     if let Value::Object(members) = &mut status {
-        let warnings = lint(&control.view.entries(), &*control.catalogue, control.exposed);
+        let mut warnings = (control.troubles)();
+        warnings.extend(lint(&control.view.entries(), &*control.catalogue, control.exposed));
         members.insert("warnings".to_string(), json!(warnings));
     }
     status

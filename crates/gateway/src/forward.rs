@@ -104,6 +104,10 @@ fn upstream<P: Plugin>(settlement: &mut Settlement<P>) -> Result<Arc<Upstream>, 
         let text = "the route's upstream does not exist";
         return Err(page(settlement, &misconfigured(StatusCode::BAD_GATEWAY, text)));
     };
+    if let Some(reference) = &upstream.unresolved {
+        let text = format!("the secret {reference} of {} cannot be resolved", upstream.key);
+        return Err(misconfigured(StatusCode::SERVICE_UNAVAILABLE, text).into());
+    }
     let fault = match &upstream.balancer {
         _ if upstream.lacks_certificate => {
             let text = format!("{} names a client certificate that does not exist", upstream.key);

@@ -135,14 +135,18 @@ fn plugins<P: Plugin>(chain: &Chain<P>, exchange: &mut Exchange) -> Vec<Value> {
 
 fn plugin<P: Plugin>(entry: &ChainEntry<P>, exchange: &mut Exchange) -> Value {
     let filter = entry.meta.as_ref().filter(|meta| meta.filter.is_some());
-    json!({
+    let mut told = json!({
         "name": entry.name,
         "priority": entry.priority,
         "source": *entry.owner,
-        "disabled": entry.plugin.is_none(),
+        "disabled": entry.plugin.is_none() && entry.unresolved.is_none(),
         "filter": filter.map(|meta| exchange.admits(meta)),
         "phases": entry.plugin.as_ref().map_or_else(Vec::new, |plugin| phases(plugin.phases())),
-    })
+    });
+    if let (Some(reference), Value::Object(members)) = (&entry.unresolved, &mut told) {
+        members.insert("unresolved_secret".to_string(), Value::from(&**reference));
+    }
+    told
 }
 
 fn phases(phases: Phases) -> Vec<&'static str> {

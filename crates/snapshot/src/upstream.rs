@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use a6_core::Secret;
 use a6_protocols::Scheme;
-use a6_resources::{KeepalivePool, Timeout, UpstreamTls};
+use a6_resources::{KeepalivePool, Timeout, UpstreamTls, is_reference};
 use serde_json::Value;
 
 pub use self::balancer::{Balancer, HashOn};
@@ -53,6 +53,8 @@ pub struct Upstream {
     pub client_certificate: Option<Arc<ClientCertificate>>,
     /// It names a certificate that does not exist: nothing can be sent to it.
     pub lacks_certificate: bool,
+    /// A secret reference in its certificate or key that stands for nothing so far: nothing can be sent to it.
+    pub unresolved: Option<Arc<str>>,
     /// What balancing remembers.
     pub state: Arc<BalancerState>,
     /// How its nodes are checked, once [`Self::watch`] was called; none if they are not.
@@ -88,7 +90,7 @@ pub enum PassHost {
 pub struct ClientCertificate {
     /// The certificate and its chain in PEM.
     pub chain: Box<str>,
-    /// Its key in PEM, as it is written: a secret reference is not resolved here.
+    /// Its key in PEM.
     pub key: Secret<Box<str>>,
 }
 
@@ -133,6 +135,7 @@ impl Upstream {
             client_certificate: tls.and_then(ClientCertificate::of).map(Arc::new),
             lacks_certificate: false,
             checked: checked.map(Arc::new),
+            unresolved: None,
             state: same.map(|previous| previous.state.clone()).unwrap_or_default(),
             nodes,
         })
@@ -217,6 +220,11 @@ impl PassHost {
 impl ClientCertificate {
     fn of(tls: &UpstreamTls) -> Option<Self> {
         Some(Self::new(tls.client_cert.as_deref()?, tls.client_key.as_ref()?.expose()))
+    }
+
+    /// A secret reference in place of one of the two.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        [&*self.chain, &**self.key.expose()].into_iter().find(|text| is_reference(text))
     }
 
     /// Of two PEM texts.

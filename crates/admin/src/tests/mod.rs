@@ -133,6 +133,10 @@ impl Store for Frail {
         self.store.commit_until(changes, until)
     }
 
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.store.rewrite(entries)
+    }
+
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
         self.store.load()
     }
@@ -204,6 +208,7 @@ fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
         names: Vec::new(),
         exposed: true,
         counters: Box::new(|| serde_json::json!({"access_log_dropped": 7})),
+        troubles: Box::new(Vec::new),
     });
     let admin = router(AdminState::new(config, writer, catalogue));
     House { admin, control, log, full, clock, rejections }

@@ -183,10 +183,5 @@ pub fn of_hash_key(hash_on: &str) -> Option<&'static Schema> {
     }
 }
 
-/// Whether a text stands for a secret that is kept elsewhere.
-pub(crate) fn is_reference(text: &str) -> bool {
-    text.starts_with("$secret://") || text.starts_with("$env://")
-}
-
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,8 @@ impl<K: Kit> Compiler<K> {
             upstream.client_certificate = self.targets.certificates.get(id).cloned();
             upstream.lacks_certificate = upstream.client_certificate.is_none();
         }
+        let certificate = upstream.client_certificate.as_deref();
+        upstream.unresolved = certificate.and_then(ClientCertificate::reference).map(Arc::from);
         upstream.watch(&self.targets.health);
         Ok(upstream)
     }

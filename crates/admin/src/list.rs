@@ -26,7 +26,7 @@ pub(crate) fn list(kind: Kind, owner: Option<&str>, state: &State, query: &Query
         entries.sort_by_key(|entry| entry.created);
         entries = entries.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
     }
-    let list: Vec<Envelope<'_>> = entries.into_iter().map(Envelope::of).collect();
+    let list: Vec<Envelope<'_>> = entries.into_iter().map(|entry| Envelope::of(entry, state)).collect();
     Answer::json(StatusCode::OK, &Listing { total, list })
 }
 

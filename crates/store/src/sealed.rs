@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use a6_resources::{Catalogue, Change, Entry, Kind, each_secret};
+use a6_resources::{Catalogue, Change, Entry, Kind, each_own_secret, each_secret, has_own_secret};
 use serde_json::Value;
 
-use crate::{Expiry, KeyRing, Store, StoreError};
+use crate::{Expiry, KeyRing, Sealer, Store, StoreError};
 
 /// A store in which secrets are sealed: whoever has the file has none of them without the key ring.
 pub struct SealedStore<S> {
@@ -28,7 +28,7 @@ fn change_secrets(
 ) -> Result<Value, StoreError> {
     let mut changed = document.clone();
     let mut result = Ok(());
-    let owner = format!("{}/{id}", kind.spec().collection);
+    let owner = owner(kind, id);
     each_secret(kind, id, &mut changed, catalogue, &mut |path, secret| {
         // A reference names a secret and is none.
         let text = secret.as_str().filter(|text| !is_reference(text));
@@ -39,6 +39,43 @@ fn change_secrets(
         }
     });
     result.map(|()| changed)
+}
+
+/// What the place of a secret begins with.
+fn owner(kind: Kind, id: &str) -> String {
+    format!("{}/{id}", kind.spec().collection)
+}
+
+impl Sealer for KeyRing {
+    fn seal_own(&self, kind: Kind, id: &str, document: &Value) -> Result<Option<Value>, StoreError> {
+        if !has_own_secret(kind, document) {
+            return Ok(None);
+        }
+        let (mut sealed, owner) = (document.clone(), owner(kind, id));
+        let mut result = Ok(None);
+        each_own_secret(kind, &mut sealed, &mut |path, secret| {
+            let Some(text) = secret.as_str().filter(|text| !is_reference(text)) else { return };
+            match self.seal(&format!("{owner} {path}"), text) {
+                Ok(text) if result.is_ok() => {
+                    *secret = Value::String(text);
+                    result = Ok(Some(()));
+                }
+                Ok(_) => {}
+                Err(error) => result = Err(error),
+            }
+        });
+        Ok(result?.map(|()| sealed))
+    }
+
+    fn open_own(&self, kind: Kind, id: &str, document: &mut Value) {
+        let owner = owner(kind, id);
+        each_own_secret(kind, document, &mut |path, secret| {
+            let opened = secret.as_str().map(|text| self.open_text(&format!("{owner} {path}"), text));
+            if let Some(Ok(text)) = opened {
+                *secret = Value::String(text);
+            }
+        });
+    }
 }
 
 fn is_reference(text: &str) -> bool {
@@ -60,6 +97,10 @@ impl<S: Store> Store for SealedStore<S> {
 
     fn at_rest(&self, kind: Kind, id: &str, document: &Value) -> Result<Value, StoreError> {
         change_secrets(kind, id, document, &*self.catalogue, &|place, text| self.keys.seal(place, text))
+    }
+
+    fn sealer(&self) -> Option<Arc<dyn Sealer>> {
+        Some(self.keys.clone())
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {

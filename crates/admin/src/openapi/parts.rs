@@ -1,7 +1,7 @@
 use a6_resources::{Kind, SECRET_MANAGERS, schema_of, schema_of_secret_manager};
 use serde_json::{Map, Value, json};
 
-use super::{answer, bare_answer, reference};
+use super::{answer, reference};
 
 /// The name of the schema of what a client writes of a kind.
 pub(super) fn written_name(kind: Kind) -> String {
@@ -60,12 +60,11 @@ pub(super) fn responses() -> Value {
     json!({
         "BadRequest": answer("The request is refused; `error_msg` says why.", &error),
         "Unauthorized": answer("The key is missing, wrong, or its role may not write.", &reference("schemas", "unauthorized")),
-        "Forbidden": answer("The client's address or the Host header is not allowed.", &error),
+        "Forbidden": answer("The client's address is not in `allow_admin`, or the Host header is none of this listener's.", &error),
         "NotFound": answer("Nothing has that name.", &missing),
         "SlowBody": answer("The request's body did not come in time.", &error),
         "PreconditionFailed": answer("The resource is not as `If-Match` expects it.", &error),
         "Unavailable": answer("Nothing was written: the store failed or a6 is shutting down.", &error),
-        "Other": bare_answer("What breaks HTTP itself, such as a head that is too large."),
     })
 }
 

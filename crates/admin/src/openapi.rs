@@ -2,11 +2,12 @@
 //!
 //! - `openapi/kinds.rs`: the operations of every kind of resource.
 //! - `openapi/others.rs`: plugins, schemas, checks.
-//! - `openapi/parts.rs`: schemas and answers that operations share.
+//! - `openapi/parts.rs`: schemas and answers that operations share; `openapi/plugins.rs`: those of plugins.
 
 mod kinds;
 mod others;
 mod parts;
+mod plugins;
 #[cfg(test)]
 mod tests;
 
@@ -48,7 +49,7 @@ pub(crate) fn document(catalogue: &dyn Catalogue) -> Value {
                 "query": key("query", "api_key"),
                 "cookie": key("cookie", "x_api_key"),
             },
-            "schemas": parts::schemas(),
+            "schemas": parts::schemas(catalogue),
             "responses": parts::responses(),
         },
     })

@@ -121,9 +121,25 @@ fn validate_configuration() -> Operation {
 }
 
 fn explain() -> Operation {
+    let text = json!({"type": "string"});
+    let pair = json!({"type": "array", "items": text, "minItems": 2, "maxItems": 2});
+    let question = json!({
+        "type": "object",
+        "properties": {
+            "method": text,
+            "host": text,
+            "path": {"type": "string", "pattern": "^/", "description": "With its query, if there is one."},
+            "headers": {"type": "array", "items": pair},
+            "body": {"description": "Text, or JSON."},
+            "consumer": {"type": "string", "description": "Whose request it is."},
+            "remote_addr": text,
+        },
+        "required": ["path"],
+        "additionalProperties": false,
+    });
     let answers = vec![("200", answer("The route, its plugins, and the plan.", &json!({"type": "object"})))];
     Operation {
-        body: Some(json!({"type": "object", "description": "A request: method, uri, headers, body ..."})),
+        body: Some(question),
         ..operation("explain", "Tells what the gateway would do with a request", answers)
     }
 }

@@ -8,6 +8,7 @@ mod tests;
 use a6_codec::json::Document;
 
 use crate::openai_chat::{error_body, told_usage};
+use crate::passthrough::takes_bytes;
 use crate::wire::{Asked, Wire, as_it_is, never_quick};
 use crate::{Description, Usage};
 
@@ -24,9 +25,9 @@ pub(crate) static WIRE: Wire = Wire {
     error_body,
 };
 
-/// A body with `input`, whatever its value.
+/// A body with `input`, whatever its value. What is to be spoken has one too.
 fn detects(asked: &Asked<'_>) -> bool {
-    asked.has("input")
+    asked.has("input") && !takes_bytes(asked.path)
 }
 
 /// There is no completion, so that its tokens are known to be none.

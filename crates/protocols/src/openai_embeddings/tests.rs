@@ -7,6 +7,8 @@ fn a_request_is_one_with_input() {
         assert_eq!(detect("/anything", body), Some(Protocol::OpenaiEmbeddings), "{body}");
     }
     assert_eq!(detect("/v1/embeddings", r#"{"input":"x","messages":[]}"#), Some(Protocol::OpenaiChat));
+    assert_eq!(detect("/v1/audio/speech", r#"{"input":"x","voice":"a"}"#), Some(Protocol::Passthrough));
+    assert_eq!(detect("/v1/moderations", r#"{"input":"x"}"#), Some(Protocol::Passthrough));
     assert_eq!(detect("/v1/embeddings", r#"{"inputs":"x"}"#), Some(Protocol::Passthrough));
 }
 

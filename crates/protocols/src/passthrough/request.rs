@@ -11,11 +11,11 @@ pub(crate) fn detects(asked: &Asked<'_>) -> bool {
     }
 }
 
-/// Where a request may have no body, or one that is no JSON: sound, pictures and files, and lists of what there is.
-const PLACES: [&str; 6] =
-    ["/v1/audio/", "/v1/images/", "/v1/files", "/v1/uploads", "/v1/batches", "/v1/models"];
+/// Where requests keep their path whatever is in their body: sound, pictures, files, and lists of what there is.
+const PLACES: [&str; 7] =
+    ["/v1/audio/", "/v1/images/", "/v1/files", "/v1/uploads", "/v1/batches", "/v1/models", "/v1/moderations"];
 
-/// Whether requests to this path may pass with any body and with none.
+/// Whether requests to this path may have any body, and none: they pass as they are.
 pub fn takes_bytes(path: &str) -> bool {
     PLACES.iter().any(|place| {
         let Some((_, behind)) = path.split_once(place) else { return false };

@@ -150,7 +150,8 @@ impl Provider {
 
     /// The names of the protocols that it speaks, for a person.
     pub fn speaks(&self) -> String {
-        let names: Vec<_> = self.paths.iter().map(|(protocol, _)| protocol.name()).collect();
+        let mut names: Vec<_> = self.paths.iter().map(|(protocol, _)| protocol.name()).collect();
+        names.sort_unstable();
         names.join(", ")
     }
 }

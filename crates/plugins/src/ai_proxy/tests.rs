@@ -103,13 +103,13 @@ fn accounts_need_what_they_are_signed_with() {
         (json!({"provider": "bedrock", "auth": {}, "provider_conf": region}), "bedrock requires auth.aws"),
         (
             json!({"provider": "bedrock", "auth": {"aws": key}, "provider_conf": region}),
-            "auth.aws: requests cannot be signed yet; use auth.header",
+            "auth.aws: signed requests are not supported yet; use auth.header",
         ),
         (json!({"provider": "vertex-ai", "auth": {}}), vertex),
         (json!({"provider": "vertex-ai", "auth": {}, "provider_conf": region}), vertex),
         (
             json!({"provider": "openai", "auth": {"gcp": {}}}),
-            "auth.gcp: requests cannot be signed yet; use auth.header",
+            "auth.gcp: signed requests are not supported yet; use auth.header",
         ),
         (
             json!({"provider": "openai", "auth": {}, "provider_conf": {"region": "a/b"}}),
@@ -131,9 +131,9 @@ fn heads_are_made_of_provider_endpoint_and_auth() {
          content-type: application/json\r\n"
     );
     let targets = [
-        ("https://h", "/v1/chat/completions?a=1&k=x+y"),
-        ("https://h/", "/?a=1&k=x+y"),
-        ("https://h:8443/p?a=2", "/p?k=x+y&a=2"),
+        ("https://h", "/v1/chat/completions?a=1&k=x%20y"),
+        ("https://h/", "/?a=1&k=x%20y"),
+        ("https://h:8443/p?a=2", "/p?k=x%20y&a=2"),
     ];
     for (endpoint, target) in targets {
         let conf = json!({

@@ -7,6 +7,7 @@ use a6_protocols::{Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signi
 use a6_snapshot::{Argument, Instance, Keepalive, Lane, Target};
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -163,7 +164,7 @@ fn check_account(provider: &Provider, conf: &InstanceConf) -> Result<(), String>
     }
     for (member, value) in [("gcp", &conf.auth.gcp), ("aws", &conf.auth.aws)] {
         if value.is_some() {
-            return Err(format!("auth.{member}: requests cannot be signed yet; use auth.header"));
+            return Err(format!("auth.{member}: signed requests are not supported yet; use auth.header"));
         }
     }
     Ok(())
@@ -231,6 +232,9 @@ fn headers(auth: &Auth) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     Ok(headers)
 }
 
+/// What stays as it is in a query (RFC 3986 §2.3).
+const SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// `auth.query`, then the endpoint's own query, whose members win and stay as they are written.
 fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argument> {
     let pieces = endpoint.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
@@ -244,8 +248,7 @@ fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argumen
     };
     let of_auth = auth.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == *name));
     let of_auth = of_auth.map(|(name, value)| {
-        let written = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
-        argument(name, &written)
+        argument(name, &format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE)))
     });
     of_auth.chain(own.iter().map(|(name, piece)| argument(name, piece))).collect()
 }

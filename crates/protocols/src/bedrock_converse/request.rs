@@ -1,11 +1,18 @@
-use a6_codec::json::Document;
+use a6_codec::json::{Document, Root};
 
 use crate::wire::{Asked, Prepared, count_items};
 use crate::{Description, Shaping};
 
-/// A body with a list of `messages` at a path that ends in `/converse`.
+/// A body with a list of `messages` at a path that ends in `/converse`. Lua's empty list and empty object are one.
 pub(crate) fn detects(asked: &Asked<'_>) -> bool {
-    asked.path.ends_with("/converse") && asked.begins("messages", b"[")
+    let is_list = |raw: &[u8]| match Document::scan(raw).map(|messages| messages.root) {
+        Ok(Root::Array { .. }) => true,
+        Ok(Root::Object) => {
+            raw.trim_ascii_end().strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii() == b"}")
+        }
+        _ => false,
+    };
+    asked.path.ends_with("/converse") && asked.document.get(asked.text, "messages").is_some_and(is_list)
 }
 
 /// The tools that a request offers.

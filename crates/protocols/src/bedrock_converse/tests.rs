@@ -62,7 +62,8 @@ fn plain_answers_tell_their_usage_and_their_calls() {
 #[test]
 fn a_request_is_told_by_path_and_messages() {
     assert_eq!(detect("/model/x/converse", r#"{"messages":[]}"#), Some(Protocol::BedrockConverse));
-    assert_eq!(detect("/model/x/converse", r#"{"messages":{}}"#), Some(Protocol::OpenaiChat));
+    assert_eq!(detect("/model/x/converse", r#"{"messages":{ }}"#), Some(Protocol::BedrockConverse));
+    assert_eq!(detect("/model/x/converse", r#"{"messages":{"a":1}}"#), Some(Protocol::OpenaiChat));
     assert_eq!(detect("/model/x/converse-stream", r#"{"messages":[]}"#), Some(Protocol::OpenaiChat));
     let body = br#"{"messages":[],"stream":true,"toolConfig":{"tools":[{},{},{}]}}"#;
     let document = Document::scan(body).unwrap();

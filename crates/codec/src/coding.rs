@@ -33,12 +33,12 @@ pub enum CodingError {
 impl Coding {
     /// The coding that a `content-encoding` names. None for one that is not known, and for several.
     pub fn named(name: &[u8]) -> Option<Self> {
-        let is = |known: &str| name.trim_ascii().eq_ignore_ascii_case(known.as_bytes());
-        match () {
-            () if is("gzip") || is("x-gzip") => Some(Self::Gzip),
-            () if is("deflate") => Some(Self::Deflate),
-            () if is("br") => Some(Self::Brotli),
-            () => None,
+        let name = name.trim_ascii().to_ascii_lowercase();
+        match name.as_slice() {
+            b"gzip" | b"x-gzip" => Some(Self::Gzip),
+            b"deflate" => Some(Self::Deflate),
+            b"br" => Some(Self::Brotli),
+            _ => None,
         }
     }
 
@@ -57,6 +57,10 @@ pub struct Inflater {
     max: usize,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for a whole answer, and only where it is compressed"
+)]
 enum Decoder {
     Gzip(MultiGzDecoder<Sink>),
     /// Nothing has come yet that tells which of the two it is.

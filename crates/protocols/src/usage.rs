@@ -1,7 +1,8 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The `usage` object of OpenAI's chat completions and embeddings. Providers differ in detail: what is not as expected counts as not told.
+/// The `usage` object of OpenAI's chat completions and embeddings. Providers differ in detail: what is not as expected
+/// counts as not told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenaiUsage {

@@ -206,7 +206,11 @@ fn tokens_that_nobody_told_are_not_zero() {
     record.has_tool_calls = true;
     record.tool_count = 2;
     record.end_user = Some("user 7".into());
-    check(&request, &record, &[(tokens, "- - - - - -"), (rest, "ai_stream|gpt-a|gpt-b|12|true|true|2|user 7")]);
+    check(
+        &request,
+        &record,
+        &[(tokens, "- - - - - -"), (rest, "ai_stream|gpt-a|gpt-b|12|true|true|2|user 7")],
+    );
 
     record.usage.prompt = Some(23);
     record.usage.completion = Some(8);

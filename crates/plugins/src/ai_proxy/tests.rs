@@ -82,7 +82,7 @@ fn a_clients_query_never_replaces_a_credential() {
         "override": {"endpoint": "http://h/p?b=2&k=endpoint"},
     }));
     let plugin = plugin.unwrap();
-    let hidden = ["apikey".into()];
+    let hidden: [Box<str>; 1] = ["apikey".into()];
     let cases = [
         (None, "s=auth&b=2&k=endpoint"),
         (Some("k=client&b=client&z=9&s=x"), "s=auth&k=endpoint&b=client&z=9"),

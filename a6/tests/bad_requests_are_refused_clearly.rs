@@ -72,7 +72,7 @@ fn a_body_of_no_known_protocol_is_refused() {
     let mock = support::mock();
     let gateway = Setup::new().start();
     gateway.put("routes/r", &ai_route("/chat", &mock.url(), json!({"provider": "deepseek"})));
-    for body in [json!({"input": "text"}), json!({"input": null}), json!({}), json!([]), json!(3)] {
+    for body in [json!({}), json!([]), json!(3)] {
         let answer = support::post(gateway.data, "/chat", &[], &body);
         let expected = "no matching AI protocol for the request".to_string();
         assert_eq!((answer.status, answer.text()), (400, expected), "{body}");

@@ -18,11 +18,12 @@ const ROWS: [(&str, &str, &str); 6] = [
     ("anthropic", "api.anthropic.com", "/v1/chat/completions"),
 ];
 const AZURE: &str = "my-resource.openai.azure.com";
+const VERTEX: &str = "us-central1-aiplatform.googleapis.com";
 const INTERNAL: &str = "llm.internal.example";
 
 /// A TLS mock with a certificate for all hosts, and the authority to trust for it.
 fn tls_mock() -> (Mock, String) {
-    let hosts: Vec<&str> = ROWS.iter().map(|row| row.1).chain([AZURE, INTERNAL]).collect();
+    let hosts: Vec<&str> = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, INTERNAL]).collect();
     let identity = TlsIdentity::for_hosts(&hosts).unwrap();
     let ca_pem = identity.ca_pem.clone();
     let options = Options { port: 0, ledger: true, tls: Some(identity), ..Options::default() };
@@ -31,7 +32,7 @@ fn tls_mock() -> (Mock, String) {
 
 /// A gateway to which every host of this file is the mock.
 fn gateway(mock: &Mock, ca_pem: Option<&str>) -> Gateway {
-    let hosts = ROWS.iter().map(|row| row.1).chain([AZURE, INTERNAL]);
+    let hosts = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, INTERNAL]);
     let setup = hosts.fold(Setup::new(), |setup, host| setup.resolve(host, mock.addr));
     ca_pem.into_iter().fold(setup, |setup, pem| setup.trust(pem)).start()
 }
@@ -72,6 +73,20 @@ fn every_row_has_its_host_path_and_server_name() {
             assert_eq!(content, exchange.content, "{provider}");
         }
     }
+}
+
+#[test]
+fn a_region_is_a_part_of_host_and_path() {
+    let (mock, ca_pem) = tls_mock();
+    let gateway = gateway(&mock, Some(&ca_pem));
+    let place = json!({"project_id": "proj", "region": "us-central1"});
+    gateway.put("routes/r", &route("vertex-ai", json!({"provider_conf": place})));
+    let answer = support::post(gateway.data, "/chat", &[], &chat("where am I?"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let exchange = support::ledger(&mock, 1).remove(0);
+    let path = "/v1beta1/projects/proj/locations/us-central1/endpoints/openapi/chat/completions";
+    assert_eq!((exchange.sni.as_deref(), exchange.target.as_str()), (Some(VERTEX), path));
+    assert_eq!(support::sent_once(&exchange, "host"), Some(VERTEX));
 }
 
 #[test]

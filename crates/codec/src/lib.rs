@@ -3,8 +3,10 @@
 //! - `json/`: a scanner that checks a document and finds the top-level members in one pass without a tree, and the
 //!   splicer that edits a document while every untouched byte stays as it came.
 //! - `sse.rs`: Server-Sent Events: whole events out of arbitrary cuts.
+//! - `coding.rs`: content codings: what is inside a compressed body.
 //! - `http1/`: HTTP/1.1, both legs: as the upstream's client, and in `http1/server` as the client's server.
 
+pub mod coding;
 pub mod http1;
 pub mod json;
 pub mod sse;

@@ -15,6 +15,8 @@ pub const MAX_EVENT: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct SseDecoder {
     tail: BytesMut,
+    /// What was given out last ends in the middle of an event.
+    is_inside: bool,
 }
 
 impl SseDecoder {
@@ -42,13 +44,23 @@ impl SseDecoder {
         &self.tail
     }
 
+    /// Whether what was given out ends where an event ends, so that something may be put behind it.
+    pub fn is_between_events(&self) -> bool {
+        !self.is_inside
+    }
+
     /// Gives out the tail, for a stream that ended properly without a final blank line.
     pub fn take_tail(&mut self) -> Bytes {
         self.tail.split().freeze()
     }
 
     fn bounded(&mut self, whole: Bytes) -> Bytes {
-        if self.tail.len() > MAX_EVENT && whole.is_empty() { self.take_tail() } else { whole }
+        if self.tail.len() > MAX_EVENT && whole.is_empty() {
+            self.is_inside = true;
+            return self.take_tail();
+        }
+        self.is_inside &= whole.is_empty();
+        whole
     }
 }
 
@@ -198,7 +210,10 @@ mod tests {
         let mut decoder = SseDecoder::default();
         let piece = Bytes::from(vec![b'x'; MAX_EVENT / 2 + 1]);
         assert!(decoder.push(piece.clone()).is_empty());
+        assert!(decoder.is_between_events());
         assert_eq!(decoder.push(piece).len(), MAX_EVENT + 2);
-        assert!(decoder.tail().is_empty());
+        assert!(decoder.tail().is_empty() && !decoder.is_between_events());
+        assert_eq!(decoder.push("x\n\ndata: y".into()), "x\n\n");
+        assert!(decoder.is_between_events());
     }
 }

@@ -1,16 +1,18 @@
+use a6_codec::coding::{Coding, Inflater};
 use a6_codec::http1::{Framing, ResponseHead};
 use a6_codec::sse::SseDecoder;
 use a6_core::FaultKind;
 use a6_protocols::Protocol;
 use a6_snapshot::{Attempt, Instance, Plugin};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SERVER};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SERVER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
 use crate::attempt::{Answering, Source};
 use crate::body::AnswerBody;
-use crate::headers::is_event_stream;
+use crate::headers::{is_event_stream, is_json};
+use crate::keep_alive::KeepAlive;
 use crate::phases;
 use crate::reader::Reader;
 use crate::settle::Settlement;
@@ -29,10 +31,14 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     parts.status = status;
     parts.headers = headers;
     let mut limits = Limits { started, seen: 0, max_bytes: None, deadline: None };
+    let mut keep_alive = None;
     let (reader, in_flight) = match source {
         Source::Provider { instance, protocol, hides_usage } => {
             let asked = settlement.record.stream;
-            let reader = provider_reader(&parts, asked, protocol, hides_usage);
+            let reader = provider_reader(&mut parts, asked, protocol, hides_usage);
+            if let Some(every) = instance.streaming_keepalive.filter(|_| reader.is_judged_stream()) {
+                keep_alive = Some(Box::new(KeepAlive::new(every)));
+            }
             bound(&mut limits, &instance, reader.is_judged_stream());
             if !reader.is_judged_stream() && !has_frame_plugins {
                 announce_length(&mut parts.headers, status, framing);
@@ -70,17 +76,55 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     }
     let upstream = answer.body;
-    let body =
-        stream::Parts { settlement, upstream, reader, limits, in_flight, has_frame_plugins, is_bodiless };
+    let body = stream::Parts {
+        settlement,
+        upstream,
+        reader,
+        limits,
+        keep_alive,
+        in_flight,
+        has_frame_plugins,
+        is_bodiless,
+    };
     Response::from_parts(parts, AnswerBody::Stream(Box::new(AnswerStream::new(body))))
 }
 
-fn provider_reader(parts: &Parts, asked: bool, protocol: Protocol, hides_usage: bool) -> Reader {
-    if is_event_stream(&parts.headers, parts.status, asked) {
-        let stream = protocol.stream_reader(hides_usage);
-        Reader::Events { decoder: SseDecoder::default(), stream, protocol }
-    } else {
-        Reader::Plain(protocol.plain_reader())
+/// What one piece of a compressed stream may grow to.
+const MAX_INFLATED: usize = 8 << 20;
+
+fn provider_reader(parts: &mut Parts, asked: bool, protocol: Protocol, hides_usage: bool) -> Reader {
+    let coding = coding(&parts.headers);
+    let is_stream = is_event_stream(&parts.headers, parts.status, asked);
+    match coding {
+        // Nobody can look into it.
+        Err(Unknown) => Reader::Plain(protocol.plain_reader().unread()),
+        Ok(coding) if is_stream => {
+            // It passes as it is inside, since an error event has to fit behind it.
+            let inflater = coding.map(|coding| {
+                parts.headers.remove(CONTENT_ENCODING);
+                Box::new(Inflater::new(coding, MAX_INFLATED))
+            });
+            let stream = protocol.stream_reader(hides_usage);
+            Reader::Events { inflater, decoder: SseDecoder::default(), stream }
+        }
+        Ok(_) if protocol == Protocol::Passthrough && !is_json(&parts.headers) => {
+            Reader::Plain(protocol.plain_reader().unread())
+        }
+        Ok(Some(coding)) => Reader::Plain(protocol.plain_reader().coded(coding)),
+        Ok(None) => Reader::Plain(protocol.plain_reader()),
+    }
+}
+
+/// A coding that we do not know.
+struct Unknown;
+
+/// How an answer is compressed, if it is.
+fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Unknown> {
+    match headers.get(CONTENT_ENCODING) {
+        None => Ok(None),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(None),
+        Some(_) if headers.get_all(CONTENT_ENCODING).iter().nth(1).is_some() => Err(Unknown),
+        Some(value) => Coding::named(value.as_bytes()).map(Some).ok_or(Unknown),
     }
 }
 

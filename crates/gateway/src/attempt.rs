@@ -2,17 +2,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use a6_codec::http1::Framing;
-use a6_core::{Fault, FaultKind, Retry, Secret};
+use a6_core::{Fault, FaultKind, Retry};
 use a6_protocols::Protocol;
 use a6_snapshot::{Attempt, InFlight, Instance, Plan, Plugin, Record, Stop};
-use a6_upstream::{Answer, Call};
-use bytes::Bytes;
-use http::{Method, StatusCode};
+use a6_upstream::Answer;
+use http::StatusCode;
 
 use crate::access::Admitted;
 use crate::answer::{UPSTREAM_STATUS, upstream_statuses};
+use crate::build::{Built, build};
 use crate::forward;
-use crate::headers::{is_event_stream, reaches_client, write_client_headers};
+use crate::headers::is_event_stream;
 use crate::phases;
 use crate::settle::{Refused, Settlement};
 
@@ -107,7 +107,7 @@ async fn try_instance<P: Plugin>(
     instance: &Arc<Instance>,
 ) -> Result<Sent, Fault> {
     let started = Instant::now();
-    let (call, hides_usage) = build(settlement, plan, instance).await?;
+    let Built { call, path, hides_usage } = build(settlement, plan, instance).await?;
     settlement.record.attempts.reserve_exact(1);
     settlement.record.attempts.push(Attempt {
         address: instance.address.clone(),
@@ -117,7 +117,7 @@ async fn try_instance<P: Plugin>(
         started,
         duration: None,
         scheme: instance.target.scheme.as_str(),
-        path: instance.path(plan.protocol),
+        path,
         connect: None,
         header: None,
         response_bytes: 0,
@@ -150,47 +150,6 @@ pub(crate) fn note_result(record: &mut Record, result: &Result<Answer, Fault>) {
             attempt.duration = Some(elapsed);
         }
     }
-}
-
-/// The bytes for one target.
-async fn build<P: Plugin>(
-    settlement: &mut Settlement<P>,
-    plan: &Plan,
-    instance: &Arc<Instance>,
-) -> Result<(Call, bool), Fault> {
-    let Some(head) = instance.head(plan.protocol) else { return Err(not_spoken(plan.protocol, instance)) };
-    let (text, document) =
-        settlement.body.document().await.map_err(|error| {
-            Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, error.to_string())
-        })?;
-    let shaped = instance.shaping.apply(plan.protocol, document, &text);
-    let described = plan.protocol.describe(document, &text);
-    let body = match shaped.body {
-        None => vec![text],
-        Some(parts) => {
-            // At most; long stretches are shared with the original.
-            settlement.body.hold(parts.iter().map(|part| part.len() as u64).sum())?;
-            parts
-        }
-    };
-    let length: usize = body.iter().map(Bytes::len).sum();
-    settlement.record.tool_count = described.tool_count;
-    settlement.record.set_end_user(described.end_user.as_deref());
-    settlement.record.set_model(shaped.model.as_deref());
-    let mut bytes = Vec::with_capacity(head.expose().len() + 512);
-    bytes.extend_from_slice(head.expose());
-    write_client_headers(&mut bytes, &settlement.request, instance);
-    bytes.extend_from_slice(format!("content-length: {length}\r\n\r\n").as_bytes());
-    let call = Call {
-        target: instance.target.clone(),
-        keepalive: instance.keepalive,
-        timeout: instance.timeout,
-        method: Method::POST,
-        keep_header: reaches_client,
-        head: Secret::new(bytes.into()),
-        body,
-    };
-    Ok((call, shaped.hides_usage))
 }
 
 /// Holds an answer against its limits while the client can still be told so by a status. Without limits nothing is read.
@@ -229,17 +188,6 @@ fn too_slow() -> Fault {
         retry: Retry::Never,
         ..Fault::policy(FaultKind::LimitExceeded, StatusCode::GATEWAY_TIMEOUT, text)
     }
-}
-
-fn not_spoken(protocol: Protocol, instance: &Instance) -> Fault {
-    let supported: Vec<_> = instance.provider.paths.iter().map(|(spoken, _)| spoken.name()).collect();
-    let text = format!(
-        "provider {} does not support {} protocol (supported: {})",
-        instance.provider.name,
-        protocol.name(),
-        supported.join(", ")
-    );
-    Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, text)
 }
 
 fn no_candidates() -> Stop {

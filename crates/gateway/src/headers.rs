@@ -103,10 +103,19 @@ pub(crate) fn is_event_stream(headers: &HeaderMap, status: StatusCode, asked: bo
     }
 }
 
+/// Whether a provider's answer is JSON: it says so, or it says nothing.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    const NAME: &[u8] = b"json";
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        value.as_bytes().windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
+    })
+}
+
 /// Whether a header of a provider's answer reaches the client: what describes the body, what identifies the request at
 /// the provider, and what tells when to come back. Anything else may tell of the provider's account.
 pub(crate) fn reaches_client(name: &HeaderName) -> bool {
-    static NAMES: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_DISPOSITION, RETRY_AFTER];
+    static NAMES: [HeaderName; 5] =
+        [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_DISPOSITION, CONTENT_RANGE, RETRY_AFTER];
     if NAMES.contains(name) {
         return true;
     }

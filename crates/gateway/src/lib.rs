@@ -7,14 +7,15 @@
 //! | `read.rs` | a request's head -> [`read::Received`] |
 //! | `route.rs` | `Received` -> [`route::Matched`] |
 //! | `access.rs` | `Matched` -> [`access::Admitted`] |
-//! | `attempt.rs`, `forward.rs` | `Admitted` -> [`attempt::Answering`], from a provider or an ordinary upstream |
+//! | `attempt.rs` with `build.rs`, `forward.rs` | `Admitted` -> [`attempt::Answering`], from a provider or an ordinary upstream |
 //! | `answer.rs` | `Answering` -> response |
 //! | `stream.rs` | an upstream's body -> the response's, frame by frame |
 //! | `settle.rs` | the end, exactly once, whatever happened |
 //!
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
-//! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes;
+//! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
+//! for clients of a silent stream;
 //! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
 //! that the client's connection polls.
 
@@ -22,10 +23,12 @@ mod access;
 mod answer;
 mod attempt;
 mod body;
+mod build;
 mod forward;
 mod headers;
 mod http1;
 mod http2;
+mod keep_alive;
 mod listen;
 mod outgoing;
 mod phases;

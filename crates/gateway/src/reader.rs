@@ -1,6 +1,7 @@
+use a6_codec::coding::Inflater;
 use a6_codec::sse::{SseDecoder, events};
 use a6_core::{Fault, FaultKind};
-use a6_protocols::{End, PlainReader, Protocol, StreamReader, Verdict};
+use a6_protocols::{End, PlainReader, StreamReader, Verdict};
 use a6_snapshot::{Frame, Outcome, Record};
 use bytes::{Bytes, BytesMut};
 
@@ -9,7 +10,12 @@ const NO_DONE: &str = "the stream was whole, but its terminal event did not come
 /// What looks on while an answer passes.
 pub(crate) enum Reader {
     /// A provider's stream of events.
-    Events { decoder: SseDecoder, stream: StreamReader, protocol: Protocol },
+    Events {
+        /// Undoes the compression, which no event could be found in.
+        inflater: Option<Box<Inflater>>,
+        decoder: SseDecoder,
+        stream: StreamReader,
+    },
     /// A provider's plain answer.
     Plain(PlainReader),
     /// An ordinary upstream's answer, whose content is nobody's business. Plugins get whole events where it is a stream of
@@ -24,9 +30,16 @@ impl Reader {
     }
 
     /// Looks at what came, and leaves out what the client did not ask for.
-    pub(crate) fn see(&mut self, data: Bytes) -> Frame {
+    ///
+    /// # Errors
+    /// It is compressed, and broken.
+    pub(crate) fn see(&mut self, data: Bytes) -> Result<Frame, Box<Fault>> {
         let (data, is_stream) = match self {
-            Self::Events { decoder, stream, .. } => {
+            Self::Events { inflater, decoder, stream } => {
+                let data = match inflater {
+                    None => data,
+                    Some(inflater) => inflated(inflater, &data)?,
+                };
                 let whole = decoder.push(data);
                 (visible(stream, whole), true)
             }
@@ -37,7 +50,15 @@ impl Reader {
             Self::Opaque(Some(decoder)) => (decoder.push(data), true),
             Self::Opaque(None) => (data, false),
         };
-        Frame { data, is_stream, is_last: false }
+        Ok(Frame { data, is_stream, is_last: false })
+    }
+
+    /// Whether what was passed on ends where an event ends.
+    pub(crate) fn is_between_events(&self) -> bool {
+        match self {
+            Self::Events { decoder, .. } => decoder.is_between_events(),
+            Self::Plain(_) | Self::Opaque(_) => false,
+        }
     }
 
     /// The upstream's body has ended, properly framed or not: how did it go, and what is still to be sent? Without an
@@ -49,6 +70,7 @@ impl Reader {
                 let tail = visible(stream, decoder.take_tail());
                 let outcome = match stream.end() {
                     End::Complete => Some(Outcome::Complete),
+                    End::Unjudged => Some(Outcome::Complete),
                     End::UpstreamError => Some(Outcome::UpstreamError),
                     End::CompleteWithoutTerminal if framed => {
                         record.fail(&Fault::upstream(FaultKind::UpstreamNoDone, NO_DONE));
@@ -86,7 +108,7 @@ impl Reader {
     /// How a client of this answer is told that it broke off; none where only a cut can tell.
     pub(crate) fn error_event(&self, fault: &Fault) -> Option<Bytes> {
         match self {
-            Self::Events { protocol, .. } => Some(protocol.error_event(fault)),
+            Self::Events { stream, .. } => stream.error_event(fault),
             Self::Plain(_) | Self::Opaque(_) => None,
         }
     }
@@ -98,6 +120,13 @@ impl Reader {
             record.has_tool_calls = stream.has_tool_calls();
         }
     }
+}
+
+fn inflated(inflater: &mut Inflater, data: &[u8]) -> Result<Bytes, Box<Fault>> {
+    let inside = inflater.push(data).map_err(|error| {
+        Fault::upstream(FaultKind::UpstreamTruncated, format!("the answer broke off: {error}"))
+    })?;
+    Ok(inside.into())
 }
 
 /// What of a run of whole events the client sees.

@@ -9,6 +9,7 @@ use http::{HeaderMap, Version};
 
 use crate::body::Aborted;
 use crate::headers::is_trailer;
+use crate::keep_alive::KeepAlive;
 use crate::phases;
 use crate::reader::Reader;
 use crate::settle::Settlement;
@@ -26,6 +27,7 @@ pub(crate) struct AnswerStream<P: Plugin> {
     /// What goes out behind the body. Boxed, since few answers have any.
     trailers: Option<Box<HeaderMap>>,
     limits: Limits,
+    keep_alive: Option<Box<KeepAlive>>,
     has_frame_plugins: bool,
     /// The node has one request more until this is dropped.
     _in_flight: Option<InFlight>,
@@ -63,6 +65,7 @@ pub(crate) struct Parts<P: Plugin> {
     pub(crate) upstream: UpstreamBody,
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
+    pub(crate) keep_alive: Option<Box<KeepAlive>>,
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) has_frame_plugins: bool,
     /// Nobody will ask for the body.
@@ -71,7 +74,16 @@ pub(crate) struct Parts<P: Plugin> {
 
 impl<P: Plugin> AnswerStream<P> {
     pub(crate) fn new(parts: Parts<P>) -> Self {
-        let Parts { settlement, upstream, reader, limits, in_flight, has_frame_plugins, is_bodiless } = parts;
+        let Parts {
+            settlement,
+            upstream,
+            reader,
+            limits,
+            keep_alive,
+            in_flight,
+            has_frame_plugins,
+            is_bodiless,
+        } = parts;
         let mut stream = Self {
             settlement,
             upstream,
@@ -81,6 +93,7 @@ impl<P: Plugin> AnswerStream<P> {
             outcome: None,
             trailers: None,
             limits,
+            keep_alive,
             has_frame_plugins,
             _in_flight: in_flight,
         };
@@ -167,10 +180,20 @@ impl<P: Plugin> AnswerStream<P> {
             let next = *next;
             self.asking = None;
             self.flow(flow, next)
+        } else if let Poll::Ready(visible) = self.poll_upstream(cx) {
+            visible
         } else {
-            ready!(self.poll_upstream(cx))
+            return self.poll_silence(cx);
         };
         Poll::Ready(self.conclude(visible))
+    }
+
+    /// The upstream is silent. Nothing may stand in the middle of an event that was passed on in pieces.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &mut self.keep_alive {
+            Some(keep_alive) if self.reader.is_between_events() => keep_alive.poll(cx).map(Some),
+            _ => Poll::Pending,
+        }
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -187,8 +210,13 @@ impl<P: Plugin> AnswerStream<P> {
                     self.settlement.record.ttft = Some(self.limits.started.elapsed());
                 }
                 self.limits.seen += data.len() as u64;
-                let frame = self.reader.see(data);
-                self.pass(frame, 0)
+                if let Some(keep_alive) = &mut self.keep_alive {
+                    keep_alive.heard();
+                }
+                match self.reader.see(data) {
+                    Ok(frame) => self.pass(frame, 0),
+                    Err(fault) => self.broke(&fault),
+                }
             }
             None => None,
             Some(Err(fault)) => self.broke(&fault),

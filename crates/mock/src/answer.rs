@@ -1,13 +1,16 @@
 //! Which endpoint answers a request; the key check; spoiling.
 
 use crate::anthropic;
+use crate::converse;
 use crate::echo;
 use crate::embeddings;
 use crate::knobs::{Garbage, Knobs};
+use crate::media;
 use crate::openai;
 use crate::replay::Recordings;
 use crate::reply::{self, Body, Reply};
 use crate::request::Request;
+use crate::responses;
 
 const NO_SSE: &[u8] = b"\xff\xfe\x00this is no event \xc3\x28\r\r: nor this\n\n";
 
@@ -62,6 +65,12 @@ impl Provider {
             "POST" if path.ends_with("/completions") => openai::chat(request, knobs),
             "POST" if is_anthropic(request) => anthropic::messages(request, knobs),
             "POST" if path.ends_with("/embeddings") => embeddings::embeddings(request),
+            "POST" if path.ends_with("/responses") => responses::responses(request, knobs),
+            "POST" if path.ends_with("/converse") => converse::converse(request, knobs),
+            "POST" if path.ends_with("/audio/speech") => media::speech(request),
+            "POST" if path.contains("/audio/trans") => media::transcription(request),
+            "POST" if path.contains("/images/") => media::image(request),
+            "GET" if path.contains("/files/") && path.ends_with("/content") => media::file(request),
             "GET" if path.ends_with("/models") => openai::models(),
             _ => echo::echo(request),
         }

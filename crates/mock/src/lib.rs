@@ -20,7 +20,8 @@
 //! | `player.rs` | sending a script: delays, cuts, stalls |
 //! | `content.rs` | what the assistant says, and in which pieces |
 //! | `tokens.rs` | the token count |
-//! | `openai.rs`, `anthropic.rs`, `embeddings.rs` | the providers' request and reply shapes |
+//! | `openai.rs`, `responses.rs`, `anthropic.rs`, `converse.rs`, `embeddings.rs` | the providers' request and reply shapes |
+//! | `media.rs` | sound, pictures and files |
 //! | `echo.rs` | the reply to everything else |
 //! | `replay.rs` | recorded exchanges, answered again |
 
@@ -29,15 +30,18 @@ mod anthropic;
 mod args;
 mod connection;
 mod content;
+mod converse;
 mod echo;
 mod embeddings;
 mod knobs;
 mod ledger;
+mod media;
 mod openai;
 mod player;
 mod replay;
 mod reply;
 mod request;
+mod responses;
 mod script;
 mod server;
 mod tls;

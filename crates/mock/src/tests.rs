@@ -6,6 +6,7 @@ mod endpoints;
 mod faults;
 mod ledger;
 mod replay;
+mod responses;
 mod tls;
 
 use std::io::{self, BufRead, BufReader, Read, Write};

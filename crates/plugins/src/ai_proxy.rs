@@ -1,6 +1,9 @@
 //! `ai-proxy`: stands for the upstream. It reads the request as an AI request and leaves the plan to send it to one
 //! provider; the gateway's attempt stage carries it out.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use a6_protocols::PROVIDERS;
@@ -55,8 +58,9 @@ impl Plugin for AiProxy {
     }
 
     async fn access(&self, exchange: &mut Exchange) -> Result<(), Stop> {
-        let protocol = ai_request::read(exchange, self.max_body).await?;
-        exchange.plan = Some(Plan { candidates: vec![self.instance.clone()], protocol, meta: None });
+        let (protocol, is_opaque) = ai_request::read(exchange, self.max_body).await?;
+        let candidates = vec![self.instance.clone()];
+        exchange.plan = Some(Plan { candidates, protocol, is_opaque, meta: None });
         Ok(())
     }
 
@@ -68,7 +72,13 @@ impl Plugin for AiProxy {
 /// Its row in the table of plugins.
 pub(crate) fn spec(priority: i32) -> PluginSpec {
     PluginSpec {
-        encrypt_fields: &["auth.header", "auth.query"],
+        encrypt_fields: &[
+            "auth.header",
+            "auth.query",
+            "auth.gcp.service_account_json",
+            "auth.aws.secret_access_key",
+            "auth.aws.session_token",
+        ],
         ..PluginSpec::new(NAME, priority, "0.5", schema)
     }
 }
@@ -85,6 +95,13 @@ fn schema() -> Value {
                 "type": "object",
                 "properties": {"model": {"type": "string"}},
                 "additionalProperties": true,
+            },
+            "provider_conf": {
+                "type": "object",
+                "properties": {
+                    "project_id": {"type": "string"},
+                    "region": {"type": "string", "minLength": 1},
+                },
             },
             "override": override_schema(),
             "logging": {
@@ -103,6 +120,7 @@ fn schema() -> Value {
             "max_stream_duration_ms": at_least(1),
             "max_response_bytes": at_least(1),
             "streaming_flush_interval_ms": {"type": "integer", "minimum": 0, "default": 10},
+            "streaming_keepalive_ms": {"type": "integer", "minimum": 0},
         },
         "required": ["provider", "auth"],
     })
@@ -110,9 +128,30 @@ fn schema() -> Value {
 
 fn auth_schema() -> Value {
     let texts = json!({"type": "object", "patternProperties": {"^[a-zA-Z0-9._-]+$": {"type": "string"}}});
+    let some_text = json!({"type": "string", "minLength": 1});
     json!({
         "type": "object",
-        "properties": {"header": texts, "query": texts},
+        "patternProperties": {
+            "header": texts,
+            "query": texts,
+            "gcp": {
+                "type": "object",
+                "properties": {
+                    "service_account_json": {"type": "string"},
+                    "max_ttl": {"type": "integer", "minimum": 1},
+                    "expire_early_secs": {"type": "integer", "minimum": 0, "default": 60},
+                },
+            },
+            "aws": {
+                "type": "object",
+                "properties": {
+                    "access_key_id": some_text,
+                    "secret_access_key": some_text,
+                    "session_token": some_text,
+                },
+                "required": ["access_key_id", "secret_access_key"],
+            },
+        },
         "additionalProperties": false,
     })
 }
@@ -142,93 +181,4 @@ fn override_schema() -> Value {
             "request_body_force_override": {"type": "boolean", "default": false},
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::support::testing;
-    use a6_protocols::Protocol;
-    use a6_resources::{Catalogue, ConfKind};
-
-    fn check(conf: Value) -> Result<(), String> {
-        crate::Builtins::default().check(NAME, &conf, ConfKind::Route)
-    }
-
-    fn compile(conf: &Value) -> Result<AiProxy, String> {
-        AiProxy::compile(conf, &testing::site(), &testing::shared())
-    }
-
-    fn head(conf: Value) -> String {
-        let plugin = compile(&conf).unwrap();
-        let head = plugin.instance.head(Protocol::OpenaiChat).unwrap().expose().clone();
-        String::from_utf8(head).unwrap()
-    }
-
-    #[test]
-    fn heads_are_made_of_provider_endpoint_and_auth() {
-        let conf =
-            json!({"provider": "openai", "auth": {"header": {"Authorization": "Bearer k", "Host": "evil"}}});
-        assert_eq!(
-            head(conf),
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-type: application/json\r\n\
-             authorization: Bearer k\r\n"
-        );
-        let targets = [
-            ("https://h", "/v1/chat/completions?a=1&k=x+y"),
-            ("https://h/", "/?a=1&k=x+y"),
-            ("https://h:8443/p?a=2", "/p?k=x+y&a=2"),
-        ];
-        for (endpoint, target) in targets {
-            let conf = json!({
-                "provider": "openai-compatible",
-                "auth": {"query": {"k": "x y", "a": "1"}},
-                "override": {"endpoint": endpoint},
-            });
-            assert!(head(conf).starts_with(&format!("POST {target} HTTP/1.1\r\n")), "{endpoint}");
-        }
-    }
-
-    #[test]
-    fn unusable_configurations_are_refused_by_name() {
-        let cases = [
-            (json!({"auth": {}}), "property \"provider\" is required"),
-            (json!({"provider": "openai"}), "property \"auth\" is required"),
-            (
-                json!({"provider": "x", "auth": {}}),
-                "property \"provider\" validation failed: matches none of the enum values",
-            ),
-            (
-                json!({"provider": "openai-compatible", "auth": {}}),
-                "provider openai-compatible has no host of its own; set override.endpoint to its URL",
-            ),
-            (
-                json!({"provider": "openai", "auth": {"header": {"a": "x\ny"}}}),
-                "auth.header.a: the value has a character that no header may have",
-            ),
-        ];
-        for (conf, expected) in cases {
-            assert_eq!(check(conf.clone()).unwrap_err(), expected, "{conf}");
-        }
-        // What these stand for is looked at when it is known.
-        let references = json!({"provider": "openai", "auth": {"query": {"k": "$ENV://KEY"}},
-            "override": {"endpoint": "$secret://vault/1/openai/endpoint"}});
-        assert_eq!(check(references), Ok(()));
-    }
-
-    #[test]
-    fn keys_never_show_in_debug_output() {
-        let conf = json!({"provider": "openai", "auth": {"header": {"Authorization": "Bearer sk-live"}}});
-        let plugin = compile(&conf).unwrap();
-        assert!(!format!("{plugin:?}").contains("sk-live"));
-    }
-
-    #[test]
-    fn durations_and_pools_have_their_defaults() {
-        let plugin = compile(&json!({"provider": "openai", "auth": {}})).unwrap();
-        assert_eq!(plugin.max_body, 67_108_864);
-        assert_eq!(plugin.instance.timeout.as_millis(), 30_000);
-        assert_eq!(plugin.instance.keepalive.unwrap().size, 30);
-        assert!(plugin.instance.target.verify && !plugin.instance.has_credentials);
-    }
 }

@@ -1,24 +1,45 @@
 //! Wire protocols of language models, and the providers that speak them, as data.
 //!
 //! - `protocol.rs`: [`Protocol`], the table of protocols, and how a request's protocol is detected.
-//! - `openai_chat/`: OpenAI chat completions.
-//! - `providers.rs`: [`Provider`], the table of providers.
+//! - `wire.rs`: what each protocol's folder fills in.
+//! - `openai_chat/`, `openai_responses/`, `openai_embeddings/`, `anthropic_messages/`, `bedrock_converse/`,
+//!   `vertex_predict/`, `passthrough/`: a folder each, of the same shape.
+//! - `plain.rs`: [`PlainReader`], what looks on as a plain answer passes.
+//! - `named.rs`: events whose name stands in their data too.
+//! - `providers.rs`: [`Provider`], the table of providers; `place.rs`: [`Pattern`], the path at which one is asked.
 //! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
 //! - `prompts.rs`: [`decorate`], messages before and after a request's own.
 //! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
 //! - `usage.rs`: [`Usage`], the tokens that an answer cost.
+//! - `testing.rs`: what the protocols' tests share.
 
+mod anthropic_messages;
+mod bedrock_converse;
 mod endpoint;
+mod named;
 mod openai_chat;
+mod openai_embeddings;
+mod openai_responses;
+mod passthrough;
+mod place;
+mod plain;
 mod prompts;
 mod protocol;
 mod providers;
 mod shape;
+#[cfg(test)]
+mod testing;
 mod usage;
+mod vertex_predict;
+mod wire;
 
 pub use endpoint::{Endpoint, EndpointError, Scheme};
+pub use passthrough::takes_bytes;
+pub use place::{Pattern, UnknownModel};
+pub use plain::{PlainReader, Told};
 pub use prompts::{Dialect, Prompt, Undecorable, decorate};
-pub use protocol::{Description, End, PlainReader, Protocol, StreamReader, Told, Verdict};
-pub use providers::{MaxTokens, PROVIDERS, Provider};
+pub use protocol::{End, Protocol, StreamReader, Verdict};
+pub use providers::{MaxTokens, PROVIDERS, Provider, Signing};
 pub use shape::{Shaped, Shaping};
 pub use usage::Usage;
+pub use wire::Description;

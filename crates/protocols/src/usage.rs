@@ -1,7 +1,8 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The `usage` object of OpenAI's protocols. Providers differ in detail: what is not as expected counts as not told.
+/// The `usage` object of OpenAI's chat completions and embeddings. Providers differ in detail: what is not as expected
+/// counts as not told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct OpenaiUsage {
@@ -10,26 +11,30 @@ pub(crate) struct OpenaiUsage {
     total_tokens: Count,
     prompt_tokens_details: Details,
     completion_tokens_details: Details,
+    /// DeepSeek's word for what was read from its cache.
+    prompt_cache_hit_tokens: Count,
 }
 
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum Detail {
     CachedTokens,
+    CacheCreationInputTokens,
     ReasoningTokens,
     #[serde(other)]
     Other,
 }
 
 #[derive(Debug, Default)]
-struct Details {
-    cached: Option<u64>,
-    reasoning: Option<u64>,
+pub(crate) struct Details {
+    pub(crate) cached: Option<u64>,
+    pub(crate) created: Option<u64>,
+    pub(crate) reasoning: Option<u64>,
 }
 
 /// A whole number, or anything else.
 #[derive(Clone, Copy, Debug, Default)]
-struct Count(Option<u64>);
+pub(crate) struct Count(pub(crate) Option<u64>);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -92,6 +97,7 @@ impl<'de> Visitor<'de> for Lenient {
         while let Some(detail) = members.next_key()? {
             match detail {
                 Detail::CachedTokens => found.details.cached = members.next_value::<Count>()?.0,
+                Detail::CacheCreationInputTokens => found.details.created = members.next_value::<Count>()?.0,
                 Detail::ReasoningTokens => found.details.reasoning = members.next_value::<Count>()?.0,
                 Detail::Other => {
                     members.next_value::<IgnoredAny>()?;
@@ -114,6 +120,8 @@ pub struct Usage {
     pub total: Option<u64>,
     /// Of the prompt's, those read from a cache.
     pub cache_read: Option<u64>,
+    /// Tokens that were written to a cache.
+    pub cache_creation: Option<u64>,
     /// Of the completion's, those spent on reasoning.
     pub reasoning: Option<u64>,
 }
@@ -128,11 +136,20 @@ impl Usage {
         newer(&mut self.prompt, later.prompt);
         newer(&mut self.completion, later.completion);
         newer(&mut self.cache_read, later.cache_read);
+        newer(&mut self.cache_creation, later.cache_creation);
         newer(&mut self.reasoning, later.reasoning);
         newer(&mut self.total, later.total);
         if let (Some(prompt), Some(completion)) = (self.prompt, self.completion) {
             self.total = Some(self.total.unwrap_or(0).max(prompt + completion));
         }
+    }
+
+    /// The same with a total, where both parts are known.
+    #[must_use]
+    pub(crate) fn summed(self) -> Self {
+        let mut usage = Self::default();
+        usage.merge(self);
+        usage
     }
 
     /// Whether the provider told anything.
@@ -143,15 +160,15 @@ impl Usage {
 
 impl From<OpenaiUsage> for Usage {
     fn from(told: OpenaiUsage) -> Self {
-        let mut usage = Self::default();
-        usage.merge(Self {
+        Self {
             prompt: told.prompt_tokens.0,
             completion: told.completion_tokens.0,
             total: told.total_tokens.0,
-            cache_read: told.prompt_tokens_details.cached,
+            cache_read: told.prompt_tokens_details.cached.or(told.prompt_cache_hit_tokens.0),
+            cache_creation: told.prompt_tokens_details.created,
             reasoning: told.completion_tokens_details.reasoning,
-        });
-        usage
+        }
+        .summed()
     }
 }
 

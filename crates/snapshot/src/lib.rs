@@ -61,7 +61,7 @@ pub use lint::lint;
 pub use meta::Meta;
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
-pub use plan::{Instance, Keepalive, Plan, Target};
+pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;
 pub use record::{Attempt, Outcome, Record};

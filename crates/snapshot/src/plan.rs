@@ -1,10 +1,11 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::Secret;
-use a6_protocols::{Protocol, Provider, Scheme, Shaping};
+use a6_protocols::{Pattern, Protocol, Provider, Scheme, Shaping};
 
 use crate::Meta;
 
@@ -15,6 +16,8 @@ pub struct Plan {
     pub candidates: Vec<Arc<Instance>>,
     /// The client's protocol.
     pub protocol: Protocol,
+    /// The body is no JSON, or there is none: it passes as it is, with the client's own `content-type`.
+    pub is_opaque: bool,
     /// What is said of the plugin that left it; the phases note it.
     pub meta: Option<Arc<Meta>>,
 }
@@ -69,10 +72,12 @@ pub struct Instance {
     pub target: Arc<Target>,
     /// [`Target`] in words.
     pub address: Arc<str>,
-    /// Per protocol: request line, `host`, `content-type` and credentials, ready to be sent.
-    pub heads: Vec<(Protocol, Secret<Vec<u8>>)>,
-    /// Per protocol: the path that is asked for, without query.
-    pub paths: Vec<(Protocol, Arc<str>)>,
+    /// How it is asked in each protocol that it speaks.
+    pub lanes: Vec<(Protocol, Lane)>,
+    /// `host` and the headers of `auth.header`: what every request begins with behind its first line.
+    pub head: Secret<Vec<u8>>,
+    /// The query that every request gets.
+    pub query: Vec<Argument>,
     /// Lower-case names of headers in the head, which the client's own may not repeat.
     pub head_names: Vec<http::HeaderName>,
     /// Whether the configuration holds a credential, so that the client's `authorization` stays here.
@@ -87,6 +92,37 @@ pub struct Instance {
     pub max_stream_duration: Option<Duration>,
     /// An answer's body may have this many bytes.
     pub max_response_bytes: Option<u64>,
+    /// A client is sent a comment whenever its stream has been silent for so long.
+    pub streaming_keepalive: Option<Duration>,
+}
+
+/// How an instance is asked in one protocol.
+#[derive(Debug)]
+pub enum Lane {
+    /// Always at the same path.
+    Fixed {
+        /// The path, without query.
+        path: Arc<str>,
+        /// Request line, `host`, `content-type` and credentials, ready to be sent.
+        head: Secret<Vec<u8>>,
+    },
+    /// At a path that the request completes.
+    Open(Pattern),
+    /// With the client's own method and query; at this path, or at the client's own.
+    Passing(Option<Box<str>>),
+    /// The configuration does not tell at which path.
+    Unknown,
+}
+
+/// A part of an instance's query.
+#[derive(Debug)]
+pub struct Argument {
+    /// The name, decoded.
+    pub name: Box<str>,
+    /// Name and value as they are sent.
+    pub written: Secret<Box<str>>,
+    /// The name is one of `auth.query`, so that a client's value never takes its place.
+    pub is_auth: bool,
 }
 
 impl Instance {
@@ -95,14 +131,22 @@ impl Instance {
         self.max_response_bytes.is_some() || self.max_stream_duration.is_some()
     }
 
-    /// The path for a protocol; empty if the provider does not speak it.
-    pub fn path(&self, protocol: Protocol) -> Arc<str> {
-        let spoken = self.paths.iter().find(|(spoken, _)| *spoken == protocol);
-        spoken.map(|(_, path)| path.clone()).unwrap_or_default()
+    /// How it is asked in a protocol; none if the provider does not speak it.
+    pub fn lane(&self, protocol: Protocol) -> Option<&Lane> {
+        self.lanes.iter().find(|(spoken, _)| *spoken == protocol).map(|(_, lane)| lane)
     }
 
-    /// The prepared head for a protocol; none if the provider does not speak it.
-    pub fn head(&self, protocol: Protocol) -> Option<&Secret<Vec<u8>>> {
-        self.heads.iter().find(|(spoken, _)| *spoken == protocol).map(|(_, head)| head)
+    /// The query of a request: the instance's own, and a client's where it passes. A client's argument takes the place of
+    /// one of the endpoint's, and never that of a credential; the `hidden` ones are credentials of this gateway.
+    pub fn query_with(&self, client: Option<&str>, hidden: &[Box<str>]) -> Secret<String> {
+        let pieces = client.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
+        let passing: Vec<(Cow<'_, str>, &str)> = pieces
+            .filter_map(|piece| Some((form_urlencoded::parse(piece.as_bytes()).next()?.0, piece)))
+            .filter(|(name, _)| !hidden.iter().any(|hidden| **hidden == **name))
+            .filter(|(name, _)| !self.query.iter().any(|own| own.is_auth && *own.name == **name))
+            .collect();
+        let own = self.query.iter().filter(|own| !passing.iter().any(|(name, _)| **name == *own.name));
+        let written = own.map(|own| &**own.written.expose()).chain(passing.iter().map(|(_, piece)| *piece));
+        Secret::new(written.collect::<Vec<_>>().join("&"))
     }
 }

@@ -70,6 +70,7 @@ fn record_json(record: &Record) -> Value {
         "completion_tokens": usage.completion,
         "total_tokens": usage.total,
         "cache_read_tokens": usage.cache_read,
+        "cache_creation_tokens": usage.cache_creation,
         "reasoning_tokens": usage.reasoning,
         "ttft_ms": millis(record.ttft),
         "response_bytes": record.response_bytes,

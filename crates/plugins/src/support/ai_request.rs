@@ -1,15 +1,23 @@
 use a6_core::{Fault, FaultKind, Wording};
-use a6_protocols::Protocol;
+use a6_protocols::{Protocol, takes_bytes};
 use a6_snapshot::{Exchange, Stop};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
-/// Reads the request's body and finds its protocol; notes in the record what the client asked for.
+/// Reads the request's body and finds its protocol; notes in the record what the client asked for. True where the body
+/// is none that could be read, and passes as it is.
 ///
 /// The order of the checks and their texts are APISIX's.
-pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<Protocol, Stop> {
-    check_content_type(exchange)?;
+pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<(Protocol, bool), Stop> {
+    let is_json = match check_content_type(exchange) {
+        Err(stop) if !takes_bytes(exchange.request.path()) => return Err(stop),
+        checked => checked.is_ok(),
+    };
     let body = exchange.body.read(max_body).await.map_err(could_not_get_body)?;
+    if !is_json || (body.is_empty() && takes_bytes(exchange.request.path())) {
+        exchange.record.protocol = Some(Protocol::Passthrough.name());
+        return Ok((Protocol::Passthrough, true));
+    }
     if body.is_empty() {
         return Err(bad("could not get body: request body is empty".into(), Wording::Message));
     }
@@ -19,7 +27,8 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<Proto
         .await
         .map_err(|error| bad(format!("could not parse JSON request body: {error}"), Wording::Message))?;
     let model = document.get_str(&text, "model");
-    let detected = Protocol::detect(document, &text);
+    // The client speaks the protocol of the path that it asked for, wherever it is led.
+    let detected = Protocol::detect(exchange.request.original_path(), document, &text);
     let stream = detected.is_some_and(|protocol| protocol.wants_stream(document, &text));
     exchange.record.set_request_model(model.as_deref());
     let Some(protocol) = detected else {
@@ -27,7 +36,7 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<Proto
     };
     exchange.record.protocol = Some(protocol.name());
     exchange.record.stream = stream;
-    Ok(protocol)
+    Ok((protocol, false))
 }
 
 fn check_content_type(exchange: &Exchange) -> Result<(), Stop> {

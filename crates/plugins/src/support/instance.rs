@@ -3,10 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::Secret;
-use a6_protocols::{Endpoint, Protocol, Provider, Scheme, Shaping};
-use a6_snapshot::{Instance, Keepalive, Target};
+use a6_protocols::{Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signing};
+use a6_snapshot::{Argument, Instance, Keepalive, Lane, Target};
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,6 +19,8 @@ pub(crate) struct InstanceConf {
     auth: Auth,
     #[serde(default)]
     options: Map<String, Value>,
+    #[serde(default)]
+    provider_conf: ProviderConf,
     #[serde(default, rename = "override")]
     overrides: Overrides,
 }
@@ -30,10 +33,20 @@ impl InstanceConf {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Auth {
     header: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
+    /// Whether a service account or a key to sign with is configured.
+    gcp: Option<Value>,
+    aws: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ProviderConf {
+    project_id: Option<String>,
+    region: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,6 +75,7 @@ pub(crate) struct TransportConf {
     ssl_verify: bool,
     max_stream_duration_ms: Option<u64>,
     max_response_bytes: Option<u64>,
+    streaming_keepalive_ms: Option<u64>,
 }
 
 impl Default for TransportConf {
@@ -74,6 +88,7 @@ impl Default for TransportConf {
             ssl_verify: true,
             max_stream_duration_ms: None,
             max_response_bytes: None,
+            streaming_keepalive_ms: None,
         }
     }
 }
@@ -86,22 +101,12 @@ pub(crate) fn compile(
 ) -> Result<Instance, String> {
     let provider = Provider::named(&conf.provider)
         .ok_or_else(|| format!("ai provider: {} is not supported.", conf.provider))?;
-    let endpoint = endpoint(provider, conf.overrides.endpoint.as_deref())?;
+    check_account(provider, &conf)?;
+    let endpoint = endpoint(provider, &conf)?;
     let headers = headers(&conf.auth)?;
     let query = query(&conf.auth.query, endpoint.query.as_deref());
-    let heads = provider
-        .paths
-        .iter()
-        .map(|(protocol, path)| {
-            let target = with_query(endpoint.path.as_deref().unwrap_or(path), &query);
-            (*protocol, Secret::new(head(&target, &endpoint.authority(), &headers)))
-        })
-        .collect();
-    let paths = provider
-        .paths
-        .iter()
-        .map(|(protocol, path)| (*protocol, Arc::from(endpoint.path.as_deref().unwrap_or(path))));
-    let paths = paths.collect();
+    let head = head(&endpoint.authority(), &headers);
+    let lanes = lanes(provider, &conf.provider_conf, endpoint.path.as_deref(), &query, &head);
     let target = Target {
         scheme: endpoint.scheme,
         host: endpoint.host.into_boxed_str(),
@@ -113,8 +118,9 @@ pub(crate) fn compile(
         provider,
         address: target.to_string().into(),
         target: Arc::new(target),
-        heads,
-        paths,
+        lanes,
+        head: Secret::new(head),
+        query,
         head_names: headers.into_iter().map(|(name, _)| name).collect(),
         has_credentials: !conf.auth.header.is_empty() || !conf.auth.query.is_empty(),
         shaping: shaping(provider, conf.options, conf.overrides),
@@ -125,24 +131,89 @@ pub(crate) fn compile(
         }),
         max_stream_duration: transport.max_stream_duration_ms.map(Duration::from_millis),
         max_response_bytes: transport.max_response_bytes,
+        // 0 is off, as it is for the original's intervals.
+        streaming_keepalive: transport
+            .streaming_keepalive_ms
+            .filter(|every| *every > 0)
+            .map(Duration::from_millis),
     })
 }
 
-fn endpoint(provider: &Provider, configured: Option<&str>) -> Result<Endpoint, String> {
-    match (configured, provider.host) {
-        (Some(url), _) => Endpoint::parse(url).map_err(|error| error.to_string()),
-        (None, Some(host)) => Ok(Endpoint {
-            scheme: Scheme::Https,
-            host: host.to_string(),
-            port: Scheme::Https.default_port(),
-            path: None,
-            query: None,
-        }),
-        (None, None) => Err(format!(
-            "provider {} has no host of its own; set override.endpoint to its URL",
-            provider.name
-        )),
+/// What the provider's kind of account asks of the configuration, in APISIX's words.
+fn check_account(provider: &Provider, conf: &InstanceConf) -> Result<(), String> {
+    let has_region = conf.provider_conf.region.is_some();
+    let has_place = has_region && conf.provider_conf.project_id.is_some();
+    let name = provider.name;
+    match provider.signing {
+        Signing::Aws if !has_region => return Err(format!("{name} requires provider_conf.region")),
+        Signing::Aws if conf.auth.aws.is_none() => return Err(format!("{name} requires auth.aws")),
+        Signing::Google if !has_place && conf.overrides.endpoint.is_none() => {
+            return Err(format!(
+                "{name} requires either provider_conf (project_id + region) or override.endpoint"
+            ));
+        }
+        _ => {}
     }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    for (member, value) in
+        [("project_id", &conf.provider_conf.project_id), ("region", &conf.provider_conf.region)]
+    {
+        if value.as_ref().is_some_and(|value| !value.bytes().all(is_plain)) {
+            return Err(format!("provider_conf.{member}: only letters, digits and -_.: may stand in it"));
+        }
+    }
+    for (member, value) in [("gcp", &conf.auth.gcp), ("aws", &conf.auth.aws)] {
+        if value.is_some() {
+            return Err(format!("auth.{member}: signed requests are not supported yet; use auth.header"));
+        }
+    }
+    Ok(())
+}
+
+/// How the instance is asked in each protocol of its provider, and in the one that every provider passes on.
+fn lanes(
+    provider: &Provider,
+    conf: &ProviderConf,
+    endpoint: Option<&str>,
+    query: &[Argument],
+    head: &[u8],
+) -> Vec<(Protocol, Lane)> {
+    let query = query.iter().map(|argument| &**argument.written.expose()).collect::<Vec<_>>().join("&");
+    let fixed = |path: &str| {
+        let target = if query.is_empty() { path.to_string() } else { format!("{path}?{query}") };
+        let line = format!("POST {target} HTTP/1.1\r\n");
+        let head = [line.as_bytes(), head, CONTENT_TYPE_JSON].concat();
+        Lane::Fixed { path: path.into(), head: Secret::new(head) }
+    };
+    let lane = |pattern: &str| match endpoint {
+        Some(path) => fixed(path),
+        None => match Pattern::configured(pattern, conf.project_id.as_deref(), conf.region.as_deref()) {
+            None => Lane::Unknown,
+            Some(pattern) => match pattern.fixed() {
+                Some(path) => fixed(path),
+                None => Lane::Open(pattern),
+            },
+        },
+    };
+    let spoken = provider.paths.iter().map(|(protocol, pattern)| (*protocol, lane(pattern)));
+    let passing = Lane::Passing(endpoint.map(Box::from));
+    spoken.chain([(Protocol::Passthrough, passing)]).collect()
+}
+
+fn endpoint(provider: &Provider, conf: &InstanceConf) -> Result<Endpoint, String> {
+    if let Some(url) = &conf.overrides.endpoint {
+        return Endpoint::parse(url).map_err(|error| error.to_string());
+    }
+    let region = conf.provider_conf.region.as_deref();
+    let host = provider.host.and_then(|host| Pattern::configured(host, None, region));
+    let Some(host) = host.as_ref().and_then(Pattern::fixed) else {
+        let name = provider.name;
+        return Err(format!("provider {name} has no host of its own; set override.endpoint to its URL"));
+    };
+    // A region is part of a name, and must not become more than that.
+    let url = format!("{}://{host}", Scheme::Https.as_str());
+    let endpoint = Endpoint::parse(&url).ok().filter(|endpoint| endpoint.host == host.to_ascii_lowercase());
+    endpoint.ok_or_else(|| format!("provider_conf.region: {host} is not a host name"))
 }
 
 /// The headers of `auth`, but for those that the gateway itself writes.
@@ -161,30 +232,31 @@ fn headers(auth: &Auth) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     Ok(headers)
 }
 
+/// What stays as it is in a query (RFC 3986 §2.3).
+const SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// `auth.query`, then the endpoint's own query, whose members win and stay as they are written.
-fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> String {
-    let own = endpoint.unwrap_or_default();
-    let is_own = |name: &str| form_urlencoded::parse(own.as_bytes()).any(|(key, _)| key == name);
-    let mut encoded = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in auth.iter().filter(|(name, _)| !is_own(name)) {
-        encoded.append_pair(name, value);
-    }
-    let encoded = encoded.finish();
-    match (encoded.is_empty(), own.is_empty()) {
-        (true, _) => own.to_string(),
-        (false, true) => encoded,
-        (false, false) => format!("{encoded}&{own}"),
-    }
+fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argument> {
+    let pieces = endpoint.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
+    let own: Vec<_> = pieces
+        .filter_map(|piece| Some((form_urlencoded::parse(piece.as_bytes()).next()?.0, piece)))
+        .collect();
+    let argument = |name: &str, written: &str| Argument {
+        name: name.into(),
+        written: Secret::new(written.into()),
+        is_auth: auth.contains_key(name),
+    };
+    let of_auth = auth.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == *name));
+    let of_auth = of_auth.map(|(name, value)| {
+        argument(name, &format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE)))
+    });
+    of_auth.chain(own.iter().map(|(name, piece)| argument(name, piece))).collect()
 }
 
-fn with_query(path: &str, query: &str) -> String {
-    if query.is_empty() { path.to_string() } else { format!("{path}?{query}") }
-}
+const CONTENT_TYPE_JSON: &[u8] = b"content-type: application/json\r\n";
 
-fn head(target: &str, authority: &str, headers: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
-    let mut head =
-        format!("POST {target} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\n")
-            .into_bytes();
+fn head(authority: &str, headers: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
+    let mut head = format!("host: {authority}\r\n").into_bytes();
     for (name, value) in headers {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");

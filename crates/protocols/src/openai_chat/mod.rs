@@ -19,17 +19,31 @@ use serde_json::json;
 
 use crate::Usage;
 use crate::usage::OpenaiUsage;
+use crate::wire::Wire;
 
-pub(crate) use request::{Prepared, describe, detects, prepare};
+pub(crate) use request::describe;
 pub(crate) use stream::ChatStream;
 
+/// Its row.
+pub(crate) static WIRE: Wire = Wire {
+    name: "openai-chat",
+    detects: request::detects,
+    streams: true,
+    describe,
+    prepare: request::prepare,
+    usage,
+    quick_usage: only_usage,
+    calls_tool: has_tool_calls,
+    error_body,
+};
+
 /// The usage that a plain answer tells.
-pub(crate) fn usage(document: &Document, text: &[u8]) -> Usage {
+fn usage(document: &Document, text: &[u8]) -> Usage {
     document.get(text, "usage").map(told_usage).unwrap_or_default()
 }
 
 /// Whether a plain answer calls a tool.
-pub(crate) fn has_tool_calls(text: &[u8]) -> bool {
+fn has_tool_calls(text: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Choice {
         message: Option<Message>,
@@ -51,12 +65,12 @@ pub(crate) fn has_tool_calls(text: &[u8]) -> bool {
 }
 
 /// Reads a `usage` object; `null` and nonsense tell nothing.
-fn told_usage(raw: &[u8]) -> Usage {
+pub(crate) fn told_usage(raw: &[u8]) -> Usage {
     serde_json::from_slice::<OpenaiUsage>(raw).map(Usage::from).unwrap_or_default()
 }
 
 /// The usage of a plain answer that names it once, without reading the rest of the answer.
-pub(crate) fn only_usage(text: &[u8]) -> Option<Usage> {
+fn only_usage(text: &[u8]) -> Option<Usage> {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
     let mut places = NAME.find_iter(text);
     let place = places.next()?;
@@ -80,6 +94,6 @@ pub(crate) fn error_body(fault: &Fault) -> Bytes {
 }
 
 /// The same as an event; OpenAI's SDKs raise on it.
-pub(crate) fn error_event(fault: &Fault) -> Bytes {
+fn error_event(fault: &Fault) -> Bytes {
     Bytes::from([b"data: ", error_body(fault).as_ref(), b"\n\n"].concat())
 }

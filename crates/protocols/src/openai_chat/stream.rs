@@ -1,6 +1,8 @@
 use std::sync::LazyLock;
 
 use a6_codec::sse::Event;
+use a6_core::Fault;
+use bytes::Bytes;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -115,6 +117,11 @@ impl ChatStream {
     /// The usage so far.
     pub(crate) fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// The event that tells of a fault.
+    pub(crate) fn error_event(&self, fault: &Fault) -> Option<Bytes> {
+        Some(super::error_event(fault))
     }
 
     fn see(&mut self, index: u64, finished: bool) {

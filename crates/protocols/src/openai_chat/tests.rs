@@ -4,6 +4,7 @@ use a6_core::FaultKind;
 
 use super::*;
 use crate::protocol::{End, Verdict};
+use crate::testing::every_cut;
 use crate::{Protocol, Shaping};
 
 fn read(run: &str, hide_usage: bool) -> (End, Vec<Verdict>, Usage) {
@@ -114,24 +115,50 @@ fn include_usage_is_added_beside_the_clients_stream_options() {
             true,
         ),
         (r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None, false),
+        (r#"{"stream":1}"#, Some(r#"{"include_usage":true}"#), true),
+        (r#"{"stream":"true"}"#, Some(r#"{"include_usage":true}"#), true),
+        (r#"{"stream":null}"#, None, false),
         (r#"{"stream":false}"#, None, false),
         (r#"{"messages":[]}"#, None, false),
     ];
     for (body, stream_options, hides) in cases {
         let prepared =
-            prepare(&Document::scan(body.as_bytes()).unwrap(), body.as_bytes(), &Shaping::default());
+            request::prepare(&Document::scan(body.as_bytes()).unwrap(), body.as_bytes(), &Shaping::default());
         let written = prepared.stream_options.map(|raw| String::from_utf8(raw).unwrap());
         assert_eq!((written.as_deref(), prepared.hides_usage), (stream_options, hides), "{body}");
     }
 }
 
 #[test]
-fn a_chat_request_is_one_with_messages() {
-    let detect = |body: &str| Protocol::detect(&Document::scan(body.as_bytes()).unwrap(), body.as_bytes());
-    assert_eq!(detect(r#"{"messages":[]}"#), Some(Protocol::OpenaiChat));
-    assert_eq!(detect(r#"{"messages":{}}"#), Some(Protocol::OpenaiChat));
-    for body in ["{}", "[]", r#"{"messages":null}"#, r#"{"messages":"x"}"#, "3"] {
-        assert_eq!(detect(body), None, "{body}");
+fn every_cut_of_a_stream_is_told() {
+    let chunk = |choice: &str| format!("data: {{\"choices\":[{choice}]}}\n\n");
+    let stream = [
+        ": a comment\n\n".to_string(),
+        chunk(r#"{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}"#),
+        chunk(r#"{"index":0,"delta":{"content":"h\u00e9 é"},"finish_reason":null}"#),
+        chunk(r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"x"}]},"finish_reason":null}"#),
+        chunk(r#"{"index":0,"delta":{},"finish_reason":"tool_calls"}"#),
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n".to_string(),
+        "data: [DONE]\n\n".to_string(),
+    ]
+    .concat();
+    let whole = every_cut(Protocol::OpenaiChat, stream.as_bytes());
+    assert_eq!((whole.usage.total, whole.calls_tool), (Some(5), true));
+}
+
+#[test]
+fn a_cache_is_told_in_two_ways() {
+    let cases = [
+        (r#"{"usage":{"prompt_tokens":9,"prompt_cache_hit_tokens":4}}"#, (Some(4), None)),
+        (
+            r#"{"usage":{"prompt_tokens":9,"prompt_cache_hit_tokens":4,
+                "prompt_tokens_details":{"cached_tokens":5,"cache_creation_input_tokens":2}}}"#,
+            (Some(5), Some(2)),
+        ),
+    ];
+    for (text, cache) in cases {
+        let told = usage(&Document::scan(text.as_bytes()).unwrap(), text.as_bytes());
+        assert_eq!((told.cache_read, told.cache_creation), cache, "{text}");
     }
 }
 

@@ -188,17 +188,17 @@ fn every_attempt_has_its_value() {
 fn tokens_that_nobody_told_are_not_zero() {
     let request = request("/x", Version::HTTP_11, &[]);
     let tokens = "$llm_prompt_tokens $llm_completion_tokens $llm_total_tokens $llm_cache_read_input_tokens \
-                  $llm_reasoning_tokens";
+                  $llm_cache_creation_input_tokens $llm_reasoning_tokens";
     let rest = "$request_type|$request_llm_model|$llm_model|$llm_time_to_first_token|$llm_stream|$llm_has_tool_calls|\
                 $llm_tool_count|$llm_end_user_id";
     let mut record = record();
-    check(&request, &record, &[(tokens, "0 0 0 0 0"), (rest, "traditional_http|||0|false|false|0|")]);
+    check(&request, &record, &[(tokens, "0 0 0 0 0 0"), (rest, "traditional_http|||0|false|false|0|")]);
 
     record.protocol = Some("openai-chat");
     record.request_model = Some("gpt-a".into());
     record.model = Some("gpt-b".into());
     record.attempts = vec![attempt(Some(429), None)];
-    check(&request, &record, &[(tokens, "0 0 0 0 0"), (rest, "ai_chat|gpt-a|gpt-b|0|false|false|0|")]);
+    check(&request, &record, &[(tokens, "0 0 0 0 0 0"), (rest, "ai_chat|gpt-a|gpt-b|0|false|false|0|")]);
 
     record.attempts = vec![attempt(Some(200), None)];
     record.stream = true;
@@ -206,12 +206,17 @@ fn tokens_that_nobody_told_are_not_zero() {
     record.has_tool_calls = true;
     record.tool_count = 2;
     record.end_user = Some("user 7".into());
-    check(&request, &record, &[(tokens, "- - - - -"), (rest, "ai_stream|gpt-a|gpt-b|12|true|true|2|user 7")]);
+    check(
+        &request,
+        &record,
+        &[(tokens, "- - - - - -"), (rest, "ai_stream|gpt-a|gpt-b|12|true|true|2|user 7")],
+    );
 
     record.usage.prompt = Some(23);
     record.usage.completion = Some(8);
     record.usage.total = Some(31);
-    check(&request, &record, &[(tokens, "23 8 31 0 0")]);
+    record.usage.cache_creation = Some(4);
+    check(&request, &record, &[(tokens, "23 8 31 0 4 0")]);
 }
 
 #[test]

@@ -13,6 +13,9 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("llm_completion_tokens", |source, out| tokens(source, out, source.record.usage.completion)),
     ("llm_total_tokens", |source, out| tokens(source, out, source.record.usage.total)),
     ("llm_cache_read_input_tokens", |source, out| tokens(source, out, source.record.usage.cache_read)),
+    ("llm_cache_creation_input_tokens", |source, out| {
+        tokens(source, out, source.record.usage.cache_creation)
+    }),
     ("llm_reasoning_tokens", |source, out| tokens(source, out, source.record.usage.reasoning)),
     ("llm_stream", |source, out| text(out, flag(request_type(source) == "ai_stream"))),
     ("llm_has_tool_calls", |source, out| text(out, flag(source.record.has_tool_calls))),

@@ -10,6 +10,8 @@
 //! - `names.rs`, `dns.rs`: [`Resolver`], names to addresses.
 //! - `timer.rs`: [`IdleTimer`], which fires when nothing has happened for a while.
 //! - `balance/`: which of several nodes takes a request.
+//! - `sigv4.rs`: AWS signatures of requests.
+//! - `google/`: tokens of Google's, which are fetched and kept.
 //! - `tls.rs`: [`TlsRoots`], which certificates are believed and shown.
 
 pub mod balance;
@@ -19,12 +21,14 @@ mod connection;
 mod dial;
 mod dns;
 mod exchange;
+pub mod google;
 mod http1;
 mod http2;
 mod io;
 mod names;
 mod pipe;
 mod pool;
+pub mod sigv4;
 mod timer;
 mod tls;
 

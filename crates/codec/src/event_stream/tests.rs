@@ -135,7 +135,8 @@ fn a_broken_stream_stays_broken_and_holds_nothing() {
     assert_eq!((decoder.tail(), error.to_string().as_str()), (&b""[..], TOO_SHORT));
 }
 
-const TOO_SHORT: &str = "frame 1 of the event stream, at byte 0: its length of 15 bytes is not that of a frame";
+const TOO_SHORT: &str =
+    "frame 1 of the event stream, at byte 0: its length of 15 bytes is not that of a frame";
 
 #[test]
 fn what_the_format_cannot_express_is_refused() {

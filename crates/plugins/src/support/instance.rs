@@ -202,7 +202,7 @@ fn lanes(
 
 fn endpoint(provider: &Provider, conf: &InstanceConf) -> Result<Endpoint, String> {
     if let Some(url) = &conf.overrides.endpoint {
-        return Endpoint::parse(url).map_err(|error| error.to_string());
+        return Endpoint::parse(url).map_err(|error| format!("override.endpoint: {error}"));
     }
     let region = conf.provider_conf.region.as_deref();
     let host = provider.host.and_then(|host| Pattern::configured(host, None, region));

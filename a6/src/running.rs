@@ -15,7 +15,8 @@ use a6_settings::Settings;
 use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
 use a6_store::{KeyRing, SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
-use a6_upstream::{Resolver, TlsRoots};
+use a6_upstream::google::{Fetcher, Tokens};
+use a6_upstream::{Resolver, TlsRoots, Upstream};
 use anyhow::Context;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -85,7 +86,8 @@ impl Running {
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
-        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock)?;
+        let (tokens, fetcher) = Tokens::with_fetcher(clock.clone());
+        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock, tokens)?;
         let config = Arc::new(config);
         let (draining, drained) = watch::channel(false);
         let mut data_threads = Vec::new();
@@ -113,6 +115,9 @@ impl Running {
             names: settings.admin_hosts.clone(),
             exposed,
             counters,
+            fetcher,
+            resolver: config.resolver.clone(),
+            roots: config.roots.clone(),
         };
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || routers.run(stopped))?;
@@ -169,6 +174,9 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
+    fetcher: Fetcher,
+    resolver: Arc<Resolver>,
+    roots: Arc<TlsRoots>,
 }
 
 impl Control {
@@ -208,7 +216,21 @@ impl Control {
                     serve(socket, control, stopped.clone()).await;
                 }
             };
-            tokio::join!(admin, control);
+            let fetching = async {
+                self.fetcher.run(Upstream::new(self.resolver, self.roots)).await;
+                // It ends with the data plane; the Admin API serves on.
+                std::future::pending::<()>().await;
+            };
+            let mut told = stopped.clone();
+            // Tokens are fetched also where nothing is served here.
+            let told = async move {
+                let _ = told.wait_for(|stopped| *stopped).await;
+            };
+            let serving = async { tokio::join!(admin, control, told) };
+            tokio::select! {
+                ((), (), ()) = serving => {}
+                () = fetching => {}
+            }
         });
     }
 }
@@ -307,6 +329,7 @@ fn data_config<P>(
     access_log: Option<Arc<AccessLog>>,
     requests: Arc<RequestLog>,
     clock: Clock,
+    tokens: Arc<Tokens>,
 ) -> anyhow::Result<a6_gateway::Config<P>> {
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
     let data = &settings.data;
@@ -317,6 +340,7 @@ fn data_config<P>(
         snapshot,
         resolver: Arc::new(Resolver::new(overrides)),
         roots: Arc::new(TlsRoots::new(settings.ssl_trusted_certificate.clone())),
+        tokens,
         body_limits: BodyLimits {
             budget: Budget::new(settings.memory_budget.unwrap_or(FALLBACK_BUDGET)),
             timeout: data.body_timeout,

@@ -2,12 +2,14 @@
 //!
 //! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
+//! - `secrets.rs`: how secrets are kept, and where those are fetched that are kept elsewhere.
 //! - `admin_key.rs`: the admin key that the first start makes.
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
 mod admin_key;
 mod quickstart;
 mod running;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;

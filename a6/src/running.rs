@@ -11,9 +11,10 @@ use a6_core::{Budget, Clock, Secret};
 use a6_gateway::{HeadFaults, RealIp};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
+use a6_secrets::{Resolving, Secrets};
 use a6_settings::Settings;
-use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
-use a6_store::{KeyRing, SealedStore, SqliteStore};
+use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, lint};
+use a6_store::{SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
@@ -21,9 +22,10 @@ use anyhow::Context;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admin_key;
+use crate::secrets::{Fetching, sealing};
 
 /// Requests that the Control API remembers.
 const REMEMBERED: usize = 1024;
@@ -56,11 +58,11 @@ impl Running {
     /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
         make_data_dir(&settings.data_dir)?;
-        let kit = Arc::new(Builtins::new().map_err(anyhow::Error::msg)?);
+        let kit = Arc::new(Builtins::default());
         let catalogue: Arc<dyn Catalogue> = kit.clone();
         let store = SqliteStore::open(&settings.data_dir)?;
-        let key_ring = Arc::new(KeyRing::open(&settings.data_dir.join("keyring"))?);
-        let store = SealedStore::new(store, key_ring, catalogue.clone());
+        let mut warnings = Vec::new();
+        let store = SealedStore::open(store, &sealing(settings, &mut warnings), catalogue.clone())?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
         let shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
@@ -70,38 +72,39 @@ impl Running {
 
         let compiler = Compiler::new(kit);
         let snapshot = compiler.shared();
+        let health = compiler.health();
         let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
         let explain: Arc<dyn Explain> =
             Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
-        let publisher: Box<dyn Publisher> = Box::new(compiler);
         let clock = Clock::system();
+        let secrets = Arc::new(Secrets::new(clock.clone()));
+        let publisher: Box<dyn Publisher> = Box::new(Resolving::new(compiler, secrets.clone()));
+        let (resolver, roots) = ways_out(settings);
+        let fetching =
+            Fetching { secrets: secrets.clone(), resolver: resolver.clone(), roots: roots.clone() };
+        // First, so that what is stored is taken into force with its secrets.
+        secrets.await_keeper();
+        let (hand_over, handed) = oneshot::channel();
+        let (control_stop, stopped) = watch::channel(false);
+        let control_thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
         let (writer, writer_thread, rejections) =
             Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
-        let mut warnings: Vec<String> = rejections
-            .iter()
-            .map(|rejection| format!("{} is stored but not in force: {}", rejection.key, rejection.reason))
-            .collect();
+        warnings.extend(
+            rejections.iter().map(|rejection| {
+                format!("{} is stored but not in force: {}", rejection.key, rejection.reason)
+            }),
+        );
+        warnings.extend(secrets.troubles());
         let exposed = data.iter().any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
-        let (tokens, fetcher) = Tokens::with_fetcher(clock.clone());
-        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock, tokens)?;
-        let config = Arc::new(config);
+        let ways = (resolver, roots);
+        let (config, fetcher) = data_config(settings, snapshot, &access_log, &requests, clock, ways)?;
+        let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
         let (draining, drained) = watch::channel(false);
-        let mut data_threads = Vec::new();
-        let (started, starts) = std::sync::mpsc::channel();
-        for (number, sockets) in shares.into_iter().enumerate() {
-            let (config, drained, limit) = (config.clone(), drained.clone(), settings.drain_timeout);
-            let started = started.clone();
-            data_threads.push(spawn(&format!("a6-data-{number}"), move || {
-                a6_gateway::run(config, sockets, drained, limit, &started);
-            })?);
-        }
-        for _ in &data_threads {
-            starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
-        }
+        let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
         let counters = counters(config.head_faults.clone(), access_log.clone());
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
@@ -115,12 +118,14 @@ impl Running {
             names: settings.admin_hosts.clone(),
             exposed,
             counters,
-            fetcher,
-            resolver: config.resolver.clone(),
-            roots: config.roots.clone(),
+            fetcher: (fetcher, config.resolver.clone(), config.roots.clone()),
+            health,
+            probing,
+            secrets,
         };
-        let (control_stop, stopped) = watch::channel(false);
-        let control_thread = spawn("a6-control", move || routers.run(stopped))?;
+        if hand_over.send(routers).is_err() {
+            anyhow::bail!("the control thread could not start");
+        }
         Ok(Self {
             data,
             admin,
@@ -174,64 +179,97 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
-    fetcher: Fetcher,
-    resolver: Arc<Resolver>,
-    roots: Arc<TlsRoots>,
+    /// Fetches tokens, and how.
+    fetcher: (Fetcher, Arc<Resolver>, Arc<TlsRoots>),
+    health: HealthRegistry,
+    /// How probes reach nodes; none where health checks are switched off.
+    probing: Option<(Arc<Resolver>, Arc<TlsRoots>)>,
+    secrets: Arc<Secrets>,
+}
+
+/// The control thread: it fetches secrets from the first moment on, and serves once the rest runs.
+fn run_control(fetching: Fetching, handed: oneshot::Receiver<Control>, stopped: watch::Receiver<bool>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the control thread could not start");
+            return;
+        }
+    };
+    let serving = async {
+        // Nothing comes where the start has failed.
+        if let Ok(control) = handed.await {
+            control.serve(stopped).await;
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = fetching.run() => {}
+            () = serving => {}
+        }
+    });
 }
 
 impl Control {
-    fn run(self, stopped: watch::Receiver<bool>) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "the control thread could not start");
-                return;
+    async fn serve(self, stopped: watch::Receiver<bool>) {
+        let view: Arc<View> = self.writer.view().clone();
+        let known = self.secrets.clone();
+        let control = a6_admin::control_router(a6_admin::Control {
+            view,
+            catalogue: self.catalogue.clone(),
+            requests: self.requests,
+            names: self.names,
+            exposed: self.exposed,
+            counters: self.counters,
+            health: self.health.clone(),
+            troubles: Box::new(move || known.troubles()),
+        });
+        let (writer, secrets) = (self.writer.clone(), self.secrets);
+        let refreshing = async move {
+            loop {
+                secrets.changed().await;
+                writer.refresh().await;
             }
         };
-        runtime.block_on(async {
-            let view: Arc<View> = self.writer.view().clone();
-            let control = a6_admin::control_router(a6_admin::Control {
-                view,
-                catalogue: self.catalogue.clone(),
-                requests: self.requests,
-                names: self.names,
-                exposed: self.exposed,
-                counters: self.counters,
-            });
-            let admin = self.admin.map(|(socket, admin)| {
-                (
-                    socket,
-                    a6_admin::router(
-                        AdminState::new(admin, self.writer, self.catalogue).explaining(self.explain),
-                    ),
-                )
-            });
-            let admin = async {
-                if let Some((socket, router)) = admin {
-                    serve(socket, router, stopped.clone()).await;
-                }
-            };
-            let control = async {
-                if let Some(socket) = self.control {
-                    serve(socket, control, stopped.clone()).await;
-                }
-            };
-            let fetching = async {
-                self.fetcher.run(Upstream::new(self.resolver, self.roots)).await;
-                // It ends with the data plane; the Admin API serves on.
-                std::future::pending::<()>().await;
-            };
-            let mut told = stopped.clone();
-            // Tokens are fetched also where nothing is served here.
-            let told = async move {
-                let _ = told.wait_for(|stopped| *stopped).await;
-            };
-            let serving = async { tokio::join!(admin, control, told) };
-            tokio::select! {
-                ((), (), ()) = serving => {}
-                () = fetching => {}
-            }
+        let admin = self.admin.map(|(socket, admin)| {
+            let state = AdminState::new(admin, self.writer, self.catalogue).explaining(self.explain);
+            (socket, a6_admin::router(state))
         });
+        let admin = async {
+            if let Some((socket, router)) = admin {
+                serve(socket, router, stopped.clone()).await;
+            }
+        };
+        let control = async {
+            if let Some(socket) = self.control {
+                serve(socket, control, stopped.clone()).await;
+            }
+        };
+        let mut told = stopped.clone();
+        // Secrets are fetched also where nothing is served here.
+        let told = async {
+            let _ = told.wait_for(|stopped| *stopped).await;
+        };
+        let health = self.health;
+        let prober = async {
+            match self.probing {
+                Some((resolver, roots)) => a6_upstream::watch_health(health, resolver, roots).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (fetcher, resolver, roots) = self.fetcher;
+        let tokens = async {
+            fetcher.run(Upstream::new(resolver, roots)).await;
+            // It ends with the data plane; the Admin API serves on.
+            std::future::pending::<()>().await;
+        };
+        let serving = async { tokio::join!(admin, control, told) };
+        tokio::select! {
+            ((), (), ()) = serving => {}
+            () = refreshing => {}
+            () = prober => {}
+            () = tokens => {}
+        }
     }
 }
 
@@ -310,6 +348,32 @@ fn open_access_log(
     Ok(Some(Arc::new(AccessLog::open(options).context("nginx_config.http.access_log")?)))
 }
 
+/// How upstreams, and managers of secrets, are found and believed.
+fn ways_out(settings: &Settings) -> (Arc<Resolver>, Arc<TlsRoots>) {
+    let overrides = settings.resolve.iter().map(|entry| (entry.host.clone(), entry.ip, entry.port));
+    (Arc::new(Resolver::new(overrides)), Arc::new(TlsRoots::new(settings.ssl_trusted_certificate.clone())))
+}
+
+fn start_data<P: Plugin>(
+    config: &Arc<a6_gateway::Config<P>>,
+    shares: Vec<a6_gateway::Sockets>,
+    drained: &watch::Receiver<bool>,
+    limit: Duration,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    let (started, starts) = std::sync::mpsc::channel();
+    for (number, sockets) in shares.into_iter().enumerate() {
+        let (config, drained, started) = (config.clone(), drained.clone(), started.clone());
+        threads.push(spawn(&format!("a6-data-{number}"), move || {
+            a6_gateway::run(config, sockets, drained, limit, &started);
+        })?);
+    }
+    for _ in &threads {
+        starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
+    }
+    Ok(threads)
+}
+
 fn at_least_1_ms(duration: Duration) -> Duration {
     duration.max(Duration::from_millis(1))
 }
@@ -326,20 +390,20 @@ fn counters(faults: Arc<HeadFaults>, log: Option<Arc<AccessLog>>) -> a6_admin::C
 fn data_config<P>(
     settings: &Settings,
     snapshot: a6_snapshot::Shared<P>,
-    access_log: Option<Arc<AccessLog>>,
-    requests: Arc<RequestLog>,
+    access_log: &Option<Arc<AccessLog>>,
+    requests: &Arc<RequestLog>,
     clock: Clock,
-    tokens: Arc<Tokens>,
-) -> anyhow::Result<a6_gateway::Config<P>> {
+    (resolver, roots): (Arc<Resolver>, Arc<TlsRoots>),
+) -> anyhow::Result<(Arc<a6_gateway::Config<P>>, Fetcher)> {
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
     let data = &settings.data;
     let server =
         if data.server_tokens { format!("APISIX/{}", settings.server_version) } else { "APISIX".into() };
-    let overrides = settings.resolve.iter().map(|entry| (entry.host.clone(), entry.ip, entry.port));
-    Ok(a6_gateway::Config {
+    let (tokens, fetcher) = Tokens::with_fetcher(clock.clone());
+    let config = a6_gateway::Config {
         snapshot,
-        resolver: Arc::new(Resolver::new(overrides)),
-        roots: Arc::new(TlsRoots::new(settings.ssl_trusted_certificate.clone())),
+        resolver,
+        roots,
         tokens,
         body_limits: BodyLimits {
             budget: Budget::new(settings.memory_budget.unwrap_or(FALLBACK_BUDGET)),
@@ -350,11 +414,11 @@ fn data_config<P>(
         header_timeout: at_least_1_ms(data.header_timeout),
         keepalive_timeout: data.keepalive_timeout,
         send_timeout: at_least_1_ms(data.send_timeout),
-        access_log,
+        access_log: access_log.clone(),
         show_upstream_status: data.show_upstream_status,
         delete_uri_tail_slash: data.delete_uri_tail_slash,
         server: HeaderValue::from_str(&server)?,
-        requests,
+        requests: requests.clone(),
         clock,
         head_faults: Arc::default(),
         // A proxy on this machine speaks for its clients, as in APISIX's settings.
@@ -362,5 +426,6 @@ fn data_config<P>(
             header: HeaderName::from_static("x-real-ip"),
             from: vec![IpNet::from(IpAddr::from([127, 0, 0, 1]))],
         },
-    })
+    };
+    Ok((Arc::new(config), fetcher))
 }

@@ -5,6 +5,7 @@
 //! - `ordinary_upstreams/changes.rs`: upstreams that change, are missing or have no nodes.
 //! - `ordinary_upstreams/faults.rs`: nodes that are down, silent or break off; retries and time limits.
 //! - `ordinary_upstreams/heads.rs`: heads on their way there and back.
+//! - `ordinary_upstreams/health.rs`: health checks.
 //! - `ordinary_upstreams/tls.rs`: who the nodes are over TLS, and who is asking.
 //! - `ordinary_upstreams/bodies.rs`: bodies on their way there and back.
 //! - `ordinary_upstreams/upgrade.rs`: WebSocket.
@@ -24,6 +25,8 @@ mod faults;
 mod grpc;
 #[path = "ordinary_upstreams/heads.rs"]
 mod heads;
+#[path = "ordinary_upstreams/health.rs"]
+mod health;
 mod support;
 #[path = "ordinary_upstreams/tls.rs"]
 mod tls;

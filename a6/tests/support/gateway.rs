@@ -224,15 +224,16 @@ impl Gateway {
 
     /// The records of finished requests, oldest first.
     pub fn records(&self) -> Vec<Value> {
+        self.control_json("/v1/requests").as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the Control API answers at a path; insists that it is there.
+    pub fn control_json(&self, path: &str) -> Value {
         let host = self.control.to_string();
-        let answer = Connection::open(self.control).answer(&request(
-            "GET",
-            "/v1/requests",
-            &[("Host", host.as_str())],
-            b"",
-        ));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json().as_array().cloned().unwrap_or_default()
+        let answer =
+            Connection::open(self.control).answer(&request("GET", path, &[("Host", host.as_str())], b""));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
     }
 
     /// Waits for `count` records and insists that there are no more.

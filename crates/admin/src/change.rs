@@ -80,7 +80,8 @@ pub(crate) fn prepare(write: Write, context: &Context<'_>) -> Result<Prepared, A
 fn put(write: Write, context: &Context<'_>) -> Result<Prepared, Answer> {
     let place = write.place;
     let kind = place.kind;
-    let mut value = document(write.body)?;
+    let id = place.id.as_deref().unwrap_or_default();
+    let mut value = opened(kind, id, document(write.body)?, context)?;
     let named = named_id(&place, &mut value)?;
     forbid_times(&value)?;
     let mut value = checked(kind, named.as_deref(), value, context)?;
@@ -124,7 +125,7 @@ fn named_id(place: &Place, value: &mut Map<String, Value>) -> Result<Option<Stri
 
 fn post(write: Write, context: &Context<'_>) -> Result<Prepared, Answer> {
     let kind = write.place.kind;
-    let value = document(write.body)?;
+    let value = opened(kind, "", document(write.body)?, context)?;
     if write.place.id.is_some() || value.contains_key("id") {
         return Err(Answer::refused(format!("wrong {} id, do not need it", kind.spec().singular)));
     }
@@ -146,7 +147,7 @@ fn patch(write: Write, context: &Context<'_>) -> Result<Prepared, Answer> {
         context.state.get(kind, id).map(|entry| (*entry.value).clone()).ok_or_else(Answer::missing)
     };
     let mut own_update_time = false;
-    let mut value = if path.is_empty() {
+    let value = if path.is_empty() {
         let changes = members(body)?;
         own_update_time = changes.get("update_time").is_some_and(|time| !time.is_null());
         let mut value = members(old(&id)?)?;
@@ -157,6 +158,7 @@ fn patch(write: Write, context: &Context<'_>) -> Result<Prepared, Answer> {
         patch::set(&mut value, &path, body).map_err(Answer::refused)?;
         members(value)?
     };
+    let mut value = opened(kind, &id, value, context)?;
     settle_id(kind, &mut value, &id)?;
     let mut value = checked(kind, Some(&id), value, context)?;
     value.entry("create_time").or_insert_with(|| created(kind, &id, context));
@@ -218,6 +220,18 @@ fn stored(
     let own_key = label(kind, &id);
     let change = Change { kind, id, value: Some(value) };
     Ok(Prepared { key: own_key, changes: vec![change], until: None, answer: Answer::json(status, &body) })
+}
+
+/// The document with what APISIX has encrypted in it opened: it was taken from there.
+fn opened(
+    kind: Kind,
+    id: &str,
+    value: Map<String, Value>,
+    context: &Context<'_>,
+) -> Result<Map<String, Value>, Answer> {
+    let mut value = Value::Object(value);
+    context.store.open_foreign(kind, id, &mut value);
+    members(value)
 }
 
 fn document(body: Option<Value>) -> Result<Map<String, Value>, Answer> {

@@ -9,7 +9,7 @@ mod loaded;
 use std::sync::Arc;
 
 use a6_resources::{Catalogue, Kind, KindSpec};
-use a6_snapshot::lint;
+use a6_snapshot::{HealthRegistry, lint};
 use a6_telemetry::RequestLog;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -28,6 +28,9 @@ use crate::view::View;
 /// Tells what is counted, as JSON.
 pub type Counters = Box<dyn Fn() -> Value + Send + Sync>;
 
+/// Tells what is wrong, one sentence each.
+pub type Troubles = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// What the Control API shows.
 pub struct Control {
     /// What is stored and in force.
@@ -38,8 +41,12 @@ pub struct Control {
     pub requests: Arc<RequestLog>,
     /// Host names by which it is reached, besides `localhost` and addresses.
     pub names: Vec<String>,
+    /// Whose health is checked.
+    pub health: HealthRegistry,
     /// What the data plane counts besides requests.
     pub counters: Counters,
+    /// What is wrong at the moment besides what is unwise, such as secrets that cannot be read.
+    pub troubles: Troubles,
     /// Whether the data plane listens beyond loopback, which makes some configurations unwise.
     pub exposed: bool,
 }
@@ -78,9 +85,9 @@ fn read(control: &Control, path: &[&str]) -> Answer {
         ["requests"] => Answer::json(StatusCode::OK, &control.requests.to_json()),
         ["counters"] => Answer::json(StatusCode::OK, &(control.counters)()),
         ["config", "status"] => Answer::json(StatusCode::OK, &status(control)),
-        ["healthcheck"] => health::list(&control.view.read()),
-        &["healthcheck", collection] => health::one(collection, None, &control.view.read()),
-        &["healthcheck", collection, id] => health::one(collection, Some(id), &control.view.read()),
+        ["healthcheck"] => health::list(control),
+        &["healthcheck", collection] => health::one(collection, None, control),
+        &["healthcheck", collection, id] => health::one(collection, Some(id), control),
         [plural] => Kind::all()
             .iter()
             .find(|spec| spec.plural == *plural)
@@ -103,11 +110,12 @@ fn unknown_path() -> Answer {
     )
 }
 
-/// What the view tells, and what is allowed but unwise.
+/// What the view tells, what is wrong, and what is allowed but unwise.
 fn status(control: &Control) -> Value {
     let mut status = control.view.status();
     if let Value::Object(members) = &mut status {
-        let warnings = lint(&control.view.entries(), &*control.catalogue, control.exposed);
+        let mut warnings = (control.troubles)();
+        warnings.extend(lint(&control.view.entries(), &*control.catalogue, control.exposed));
         members.insert("warnings".to_string(), json!(warnings));
     }
     status

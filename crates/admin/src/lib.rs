@@ -48,7 +48,7 @@ mod writer;
 pub use access::{Admin, Key, Role};
 pub use api::{AdminState, router};
 pub use axum::Router;
-pub use control::{Control, Counters, control_router};
+pub use control::{Control, Counters, Troubles, control_router};
 pub use serve::serve;
 pub use view::View;
 pub use writer::Writer;

@@ -27,9 +27,11 @@ pub struct Writer {
     view: Arc<View>,
 }
 
-struct Command {
-    write: Write,
-    reply: oneshot::Sender<Answer>,
+enum Command {
+    /// A client's.
+    Write { write: Box<Write>, reply: oneshot::Sender<Answer> },
+    /// What a publisher knows besides has changed.
+    Refresh,
 }
 
 impl Writer {
@@ -70,12 +72,18 @@ impl Writer {
         &self.view
     }
 
+    /// Has the publisher look again at what it has, without a change: a secret that it needs is another one, say.
+    pub async fn refresh(&self) {
+        // Where the thread has ended there is nothing to be looked at.
+        let _ = self.commands.send(Command::Refresh).await;
+    }
+
     /// Does a write; when it answers with success, the change is on disk and in force.
     pub(crate) async fn write(&self, write: Write) -> Answer {
         let (reply, answer) = oneshot::channel();
         let stopped =
             || Answer::error(StatusCode::SERVICE_UNAVAILABLE, "a6 is shutting down; nothing was written");
-        if self.commands.send(Command { write, reply }).await.is_err() {
+        if self.commands.send(Command::Write { write: Box::new(write), reply }).await.is_err() {
             return stopped();
         }
         answer.await.unwrap_or_else(|_| stopped())
@@ -105,13 +113,17 @@ impl Worker {
             if catch_unwind(AssertUnwindSafe(|| self.expire())).is_err() {
                 self.recover("what has ended");
             }
-            let Command { write, reply } = match command {
-                Ok(Some(command)) => command,
+            let (write, reply) = match command {
+                Ok(Some(Command::Write { write, reply })) => (write, reply),
+                Ok(Some(Command::Refresh)) => {
+                    self.refresh();
+                    continue;
+                }
                 Ok(None) => return,
                 Err(_) => continue,
             };
             let subject = format!("{:?} {}", write.verb, write.place.label());
-            let result = catch_unwind(AssertUnwindSafe(|| self.apply(write)));
+            let result = catch_unwind(AssertUnwindSafe(|| self.apply(*write)));
             let answer = result.unwrap_or_else(|_| self.recover(&subject));
             if reply.send(answer).is_err() {
                 tracing::debug!(subject, "the client left before its write was answered");
@@ -161,14 +173,7 @@ impl Worker {
             }
         };
         let rejections = self.publish(&changes, &key, revision);
-        self.view.reject(&rejections, now);
-        for rejection in &rejections {
-            tracing::warn!(
-                key = rejection.key,
-                reason = rejection.reason,
-                "a resource could not be taken into force"
-            );
-        }
+        self.tell(&rejections, now);
         let written = |rejection: &Rejection| {
             changes
                 .iter()
@@ -189,6 +194,23 @@ impl Worker {
                 tracing::info!(key, revision, deleted, "configuration changed");
                 answer
             }
+        }
+    }
+
+    fn refresh(&mut self) {
+        let revision = self.view.read().revision;
+        let rejections = self.publish(&[], "what depends on secrets", revision);
+        self.tell(&rejections, self.clock.unix_seconds());
+    }
+
+    fn tell(&self, rejections: &[Rejection], now: u64) {
+        self.view.reject(rejections, now);
+        for rejection in rejections {
+            tracing::warn!(
+                key = rejection.key,
+                reason = rejection.reason,
+                "a resource could not be taken into force"
+            );
         }
     }
 

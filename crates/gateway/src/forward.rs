@@ -12,7 +12,7 @@ use a6_snapshot::{
     Timeouts, Upstream,
 };
 use a6_upstream::balance::pick;
-use a6_upstream::{Answer, Call, Feed, Http2Call, Identity, Terms};
+use a6_upstream::{Answer, Call, Feed, Http2Call, Identity, Terms, found};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, uri};
 
@@ -104,6 +104,10 @@ fn upstream<P: Plugin>(settlement: &mut Settlement<P>) -> Result<Arc<Upstream>, 
         let text = "the route's upstream does not exist";
         return Err(page(settlement, &misconfigured(StatusCode::BAD_GATEWAY, text)));
     };
+    if let Some(reference) = &upstream.unresolved {
+        let text = format!("the secret {reference} of {} cannot be resolved", upstream.key);
+        return Err(misconfigured(StatusCode::SERVICE_UNAVAILABLE, text).into());
+    }
     let fault = match &upstream.balancer {
         _ if upstream.lacks_certificate => {
             let text = format!("{} names a client certificate that does not exist", upstream.key);
@@ -182,6 +186,7 @@ async fn try_node<P: Plugin>(
     settlement.record.attempts.push(attempt);
     let mut result = send(settlement, upstream, node, payload, timeouts).await;
     note_result(&mut settlement.record, &result);
+    note_health(upstream, node, &result);
     match &mut result {
         Ok(answer) => {
             clean_answer(&mut answer.head);
@@ -192,6 +197,21 @@ async fn try_node<P: Plugin>(
         Err(_) => {}
     }
     Ok(Taken { answer: result?, started, in_flight })
+}
+
+/// Passive health checks: what a client's request tells of the node.
+fn note_health(upstream: &Upstream, node: &Node, result: &Result<Answer, Fault>) {
+    let Some(passive) = upstream.checked.as_ref().and_then(|checked| checked.checks.passive.as_ref()) else {
+        return;
+    };
+    let finding = match result {
+        Ok(answer) => passive.limits.finding(answer.head.status.as_u16()),
+        Err(fault) if fault.blame == Blame::Upstream => Some(found(fault)),
+        Err(_) => None,
+    };
+    if let Some(finding) = finding {
+        node.state.health.report(finding, &passive.limits);
+    }
 }
 
 fn describe(request: &Request, upstream: &Upstream, node: &Node, started: Instant) -> Attempt {

@@ -18,6 +18,9 @@ macro_rules! run {
                     // What cannot be read has no members; whoever needs the body says so.
                     let _ = Box::pin(route::read_body($settlement)).await;
                 }
+                if let Some(stop) = entry.refusal($settlement) {
+                    return Err(stop);
+                }
                 let Some(plugin) = entry.admitted($settlement) else { continue };
                 let had_plan = $settlement.plan.is_some();
                 if let Err(stop) = plugin.$phase($settlement).await {

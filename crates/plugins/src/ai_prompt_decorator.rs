@@ -1,7 +1,7 @@
 //! `ai-prompt-decorator`: puts messages before and behind those of a request.
 
 use a6_protocols::{Dialect, Prompt, decorate};
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop};
 use serde_json::{Value, json};
 
@@ -59,18 +59,8 @@ impl Plugin for AiPromptDecorator {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -165,7 +155,7 @@ mod tests {
 
     #[test]
     fn configurations_are_checked() {
-        let schema = Schema::compile(schema()).unwrap();
+        let schema = a6_resources::Schema::compile(schema()).unwrap();
         let item = "property \"prepend\" validation failed: failed to validate item 1: ";
         let cases = [
             (

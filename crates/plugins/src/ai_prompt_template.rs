@@ -6,7 +6,7 @@ mod tests;
 use std::borrow::Cow;
 
 use a6_codec::json::{Document, text_of};
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop};
 use http::Method;
 use serde_json::{Value, json};
@@ -289,18 +289,8 @@ fn path(inner: &str) -> Option<Vec<String>> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {

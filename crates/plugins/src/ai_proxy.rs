@@ -7,7 +7,7 @@ mod tests;
 use std::sync::Arc;
 
 use a6_protocols::PROVIDERS;
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Instance, Phases, Plan, Plugin, Site, Stop};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,16 +70,8 @@ impl Plugin for AiProxy {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.5",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         encrypt_fields: &[
             "auth.header",
             "auth.query",
@@ -87,7 +79,8 @@ pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
             "auth.aws.secret_access_key",
             "auth.aws.session_token",
         ],
-    })
+        ..PluginSpec::new(NAME, priority, "0.5", schema)
+    }
 }
 
 fn schema() -> Value {

@@ -126,22 +126,26 @@ pub(crate) fn check_consumer(_conf: &Value) -> Result<(), String> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         kind: Some("auth"),
-        schema: Schema::compile(auth::schema("basic", &[]))?,
-        // Of two absent members APISIX names the password first.
-        consumer_schema: Some(Schema::compile(json!({
-            "type": "object",
-            "properties": {"password": {"type": "string"}, "username": {"type": "string"}},
-            "required": ["username", "password"],
-        }))?),
+        consumer_schema: Some(Schema::of(consumer_schema)),
         consumer_key: Some("username"),
-        metadata_schema: None,
         encrypt_fields: &["password"],
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
+}
+
+fn schema() -> Value {
+    auth::schema("basic", &[])
+}
+
+/// Of two absent members APISIX names the password first.
+fn consumer_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"password": {"type": "string"}, "username": {"type": "string"}},
+        "required": ["username", "password"],
     })
 }
 

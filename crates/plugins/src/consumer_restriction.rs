@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -134,18 +134,8 @@ fn texts<'v>(conf: &'v Value, member: &str) -> impl Iterator<Item = Box<str>> + 
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -287,7 +277,7 @@ mod tests {
                 "rejected_code: expected a status from 200 to 999, found 1000",
             ),
         ];
-        let builtins = crate::Builtins::new().unwrap();
+        let builtins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(builtins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

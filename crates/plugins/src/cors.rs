@@ -185,22 +185,18 @@ impl Cors {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
+        metadata_schema: Some(Schema::of(metadata_schema)),
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
+}
+
+fn metadata_schema() -> Value {
     let lists = json!({"type": "string", "pattern": ORIGINS});
-    let metadata = json!({
+    json!({
         "type": "object",
         "properties": {"allow_origins": {"type": "object", "additionalProperties": lists}},
-    });
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: Some(Schema::compile(metadata)?),
-        encrypt_fields: &[],
     })
 }
 
@@ -366,7 +362,7 @@ mod tests {
                 ),
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).err().as_deref(), expected, "{conf}");
         }

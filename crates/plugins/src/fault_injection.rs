@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use a6_resources::expr::Expr;
-use a6_resources::{PluginSpec, Schema, Template};
+use a6_resources::{PluginSpec, Template};
 use a6_snapshot::{Exchange, Phases, Plugin, Reply, Site, Stop};
 use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
@@ -130,18 +130,8 @@ impl Plugin for FaultInjection {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -249,7 +239,7 @@ mod tests {
                 "abort.http_status: 1000 is no HTTP status; use a whole number up to 999",
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop};
 use http::StatusCode;
 use ipnet::{IpNet, Ipv4Net};
@@ -77,18 +77,8 @@ impl Plugin for IpRestriction {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -193,7 +183,7 @@ mod tests {
             ),
             (json!({"blacklist": ["::1/129"]}), "invalid ip address: ::1/129"),
         ];
-        let builtins = crate::Builtins::new().unwrap();
+        let builtins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(builtins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

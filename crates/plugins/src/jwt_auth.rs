@@ -11,7 +11,7 @@ mod token;
 use std::sync::Arc;
 
 use a6_core::{Clock, Secret};
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::{PluginSpec, Schema, is_reference};
 use a6_snapshot::{Directory, Exchange, Identity, KnownBy, Phases, Plugin, Request, Site, Stop};
 use http::HeaderName;
 use serde_json::{Value, json};
@@ -162,8 +162,7 @@ pub(crate) fn check_consumer(conf: &Value) -> Result<(), String> {
         return Ok(());
     };
     // What a reference stands for is not known here.
-    let is_reference = secret.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("$env://"));
-    let is_encoded = flag(conf, "base64_secret", false) && !is_reference;
+    let is_encoded = flag(conf, "base64_secret", false) && !is_reference(secret);
     if is_encoded && auth::decode_base64(secret.as_bytes()).is_none() {
         return Err("base64_secret required but the secret is not in base64 format".to_string());
     }
@@ -171,18 +170,14 @@ pub(crate) fn check_consumer(conf: &Value) -> Result<(), String> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         kind: Some("auth"),
-        schema: Schema::compile(schema())?,
-        consumer_schema: Some(Schema::compile(consumer_schema())?),
+        consumer_schema: Some(Schema::of(consumer_schema)),
         consumer_key: Some("key"),
-        metadata_schema: None,
         encrypt_fields: &["secret"],
-    })
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
 }
 
 fn schema() -> Value {

@@ -84,23 +84,23 @@ pub(crate) fn check_consumer(_conf: &Value) -> Result<(), String> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    let place = json!({"type": "string", "default": DEFAULT_PLACE});
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
         kind: Some("auth"),
-        schema: Schema::compile(auth::schema("key", &[("header", place.clone()), ("query", place)]))?,
-        consumer_schema: Some(Schema::compile(json!({
-            "type": "object",
-            "properties": {"key": {"type": "string"}},
-            "required": ["key"],
-        }))?),
+        consumer_schema: Some(Schema::of(consumer_schema)),
         consumer_key: Some("key"),
-        metadata_schema: None,
         encrypt_fields: &["key"],
-    })
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
+}
+
+fn schema() -> Value {
+    let place = json!({"type": "string", "default": DEFAULT_PLACE});
+    auth::schema("key", &[("header", place.clone()), ("query", place)])
+}
+
+fn consumer_schema() -> Value {
+    json!({"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]})
 }
 
 #[cfg(test)]

@@ -45,8 +45,8 @@ mod support;
 mod table;
 mod traffic_split;
 
-use a6_resources::{Catalogue, ConfKind, PluginSpec};
-use a6_snapshot::{Kit, KnownBy, Site, UpstreamSlots};
+use a6_resources::{Catalogue, ConfKind, PluginSpec, find_reference};
+use a6_snapshot::{Kit, KnownBy, Site};
 use serde_json::Value;
 
 use crate::support::references;
@@ -60,15 +60,12 @@ pub struct Builtins {
     shared: Shared,
 }
 
-impl Builtins {
-    /// Builds the table, highest priority first.
-    ///
-    /// # Errors
-    /// A plugin's schema is malformed: a bug, found by the first test that runs.
-    pub fn new() -> Result<Self, String> {
-        let mut specs = table::specs()?;
+impl Default for Builtins {
+    /// The table, highest priority first.
+    fn default() -> Self {
+        let mut specs = table::specs();
         specs.sort_by_key(|spec| std::cmp::Reverse(spec.priority));
-        Ok(Self { specs, shared: Shared::default() })
+        Self { specs, shared: Shared::default() }
     }
 }
 
@@ -91,14 +88,15 @@ impl Catalogue for Builtins {
         }
         match kind {
             ConfKind::Route => {
-                references::refuse("", conf)?;
-                let site = Site { owner: "", upstreams: &UpstreamSlots::default() };
+                // What a reference stands for is known when the configuration is taken into force.
+                if find_reference(conf).is_some() {
+                    return Ok(());
+                }
+                let (upstreams, health) = Default::default();
+                let site = Site { owner: "", upstreams: &upstreams, health: &health };
                 self.compile(name, conf, &site).map(|_| ())
             }
-            ConfKind::Consumer => {
-                references::refuse_managers("", conf)?;
-                table::check_consumer(name, conf)
-            }
+            ConfKind::Consumer => table::check_consumer(name, conf),
             ConfKind::Metadata => references::refuse("", conf),
         }
     }
@@ -112,7 +110,11 @@ impl Kit for Builtins {
     }
 
     fn credential(&self, name: &str, conf: &Value) -> Option<KnownBy> {
-        table::credential(name, &references::resolve(conf)?)
+        // What is still a reference here was not resolved; its text is no secret.
+        match find_reference(conf) {
+            Some(_) => None,
+            None => table::credential(name, conf),
+        }
     }
 
     fn set_metadata(&self, name: &str, metadata: Option<&Value>) {

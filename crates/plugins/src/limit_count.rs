@@ -241,22 +241,20 @@ pub(crate) fn reword(violation: String) -> String {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    let metadata: Map<String, Value> = HEADERS
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec {
+        metadata_schema: Some(Schema::of(metadata_schema)),
+        encrypt_fields: &["redis_password", "sentinel_password"],
+        ..PluginSpec::new(NAME, priority, "0.5", schema)
+    }
+}
+
+fn metadata_schema() -> Value {
+    let headers: Map<String, Value> = HEADERS
         .iter()
         .map(|(member, name)| (member.to_string(), json!({"type": "string", "default": name})))
         .collect();
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.5",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: Some(Schema::compile(json!({"type": "object", "properties": metadata}))?),
-        encrypt_fields: &["redis_password", "sentinel_password"],
-    })
+    json!({"type": "object", "properties": headers})
 }
 
 fn schema() -> Value {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_limits::{Key, Leaky};
-use a6_resources::{PluginSpec, Schema};
+use a6_resources::PluginSpec;
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop};
 use serde_json::{Value, json};
 
@@ -72,18 +72,8 @@ impl Plugin for LimitReq {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &["redis_password"],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec { encrypt_fields: &["redis_password"], ..PluginSpec::new(NAME, priority, "0.1", schema) }
 }
 
 fn schema() -> Value {
@@ -168,7 +158,7 @@ mod tests {
                 "policy redis is not supported yet; use local",
             ),
         ];
-        let builtins = crate::Builtins::new().unwrap();
+        let builtins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(builtins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

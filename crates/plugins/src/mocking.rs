@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use a6_resources::{PluginSpec, Schema, Template};
+use a6_resources::{PluginSpec, Template};
 use a6_snapshot::{Exchange, Phases, Plugin, Reply, Site, Stop};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -211,18 +211,8 @@ impl Plugin for Mocking {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -338,7 +328,7 @@ mod tests {
                 "property \"response_status\" validation failed: expected 99 to be at least 100",
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

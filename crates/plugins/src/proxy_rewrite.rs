@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use a6_resources::{PluginSpec, Schema, Template};
+use a6_resources::{PluginSpec, Template};
 use a6_snapshot::{Exchange, Phases, Plugin, Site, Stop, normalise};
 use http::Method;
 use http::header::HOST;
@@ -200,18 +200,8 @@ fn check_old_form(conf: &Value) -> Result<(), String> {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -367,7 +357,7 @@ mod tests {
                 "property \"uri\" validation failed: failed to match pattern \"^\\\\/.*\" with \"x\"",
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

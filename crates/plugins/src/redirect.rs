@@ -1,7 +1,7 @@
 //! `redirect`: sends the client elsewhere: to HTTPS, to a URI with variables, or to what a pattern makes of the path.
 
+use a6_resources::PluginSpec;
 use a6_resources::expr::{Operand, Variable, Variables};
-use a6_resources::{PluginSpec, Schema};
 use a6_snapshot::{Exchange, Phases, Plugin, Reply, Site, Stop};
 use http::header::LOCATION;
 use http::{Method, StatusCode};
@@ -177,18 +177,8 @@ fn fill(parts: &[Part], exchange: &Exchange) -> String {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -278,7 +268,7 @@ mod tests {
                 "property \"ret_code\" validation failed: expected 199 to be at least 200",
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use a6_core::{Fault, FaultKind};
+use a6_resources::PluginSpec;
 use a6_resources::expr::Expr;
-use a6_resources::{PluginSpec, Schema};
 use a6_snapshot::{AnswerVariables, Exchange, Frame, FrameFlow, Phases, Plugin, Site};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -239,18 +239,8 @@ impl Plugin for ResponseRewrite {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {

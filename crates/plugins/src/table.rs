@@ -19,8 +19,8 @@ macro_rules! plugins {
             )*
         }
 
-        pub(crate) fn specs() -> Result<Vec<PluginSpec>, String> {
-            Ok(vec![$(crate::$module::spec($priority)?,)*])
+        pub(crate) fn specs() -> Vec<PluginSpec> {
+            vec![$(crate::$module::spec($priority),)*]
         }
 
         impl Plugin {

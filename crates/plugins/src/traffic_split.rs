@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use a6_resources::expr::Expr;
-use a6_resources::{Kind, PluginSpec, Schema, id_text, schema_of};
+use a6_resources::{Kind, PluginSpec, id_text, schema_of};
 use a6_snapshot::{Exchange, Phases, Plugin, Reply, Site, Stop, Upstream, UpstreamSlot};
 use a6_upstream::balance::next_turn;
 use http::StatusCode;
@@ -184,18 +184,8 @@ impl Plugin for TrafficSplit {
 }
 
 /// Its row in the table of plugins.
-pub(crate) fn spec(priority: i32) -> Result<PluginSpec, String> {
-    Ok(PluginSpec {
-        name: NAME,
-        priority,
-        version: "0.1",
-        kind: None,
-        schema: Schema::compile(schema())?,
-        consumer_schema: None,
-        consumer_key: None,
-        metadata_schema: None,
-        encrypt_fields: &[],
-    })
+pub(crate) fn spec(priority: i32) -> PluginSpec {
+    PluginSpec::new(NAME, priority, "0.1", schema)
 }
 
 fn schema() -> Value {
@@ -353,7 +343,7 @@ mod tests {
                 "failed to validate the 'vars' expression: invalid operator '==='".to_string(),
             ),
         ];
-        let plugins = crate::Builtins::new().unwrap();
+        let plugins = crate::Builtins::default();
         for (conf, expected) in cases {
             assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
         }

@@ -37,6 +37,23 @@ pub struct PluginSpec {
     pub encrypt_fields: &'static [&'static str],
 }
 
+impl PluginSpec {
+    /// A plugin that asks nothing of consumers, has no metadata and no secrets, as most: `schema` makes its document.
+    pub fn new(name: &'static str, priority: i32, version: &'static str, schema: fn() -> Value) -> Self {
+        Self {
+            name,
+            priority,
+            version,
+            kind: None,
+            schema: Schema::of(schema),
+            consumer_schema: None,
+            metadata_schema: None,
+            consumer_key: None,
+            encrypt_fields: &[],
+        }
+    }
+}
+
 /// The plugins that exist, as data. Object-safe, so that Admin API, command line and store need no type parameter.
 pub trait Catalogue: Send + Sync {
     /// Every plugin that executes, highest priority first.

@@ -36,7 +36,7 @@ pub use referrer::referrer;
 
 use crate::{
     Catalogue, ConfKind, Consumer, ConsumerGroup, Credential, Entry, GlobalRule, Kind, PluginConfig, Route,
-    Service, Ssl, Upstream, schema,
+    Service, Ssl, Upstream, is_reference, schema,
 };
 
 /// Which resources there are.
@@ -103,7 +103,7 @@ fn conforms(kind: Kind, value: &Value) -> Result<(), String> {
     let Some(schema) = schema::of(kind) else { return Ok(()) };
     schema.check(value).map_err(|why| format!("invalid configuration: {why}"))?;
     // A secret reference passes any string's schema, but an id is a name in a path and nothing resolves it.
-    if value.get("id").and_then(Value::as_str).is_some_and(schema::is_reference) {
+    if value.get("id").and_then(Value::as_str).is_some_and(is_reference) {
         return Err("invalid configuration: property \"id\" validation failed: \
             object matches none of the required"
             .to_owned());

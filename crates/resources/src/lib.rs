@@ -9,6 +9,7 @@
 //! - `catalogue.rs`: [`Catalogue`], how Admin API, command line and store know plugins.
 //! - `schema/`: JSON Schema documents and APISIX's wording of what violates them.
 //! - `secrets.rs`: which members of a document hold secrets.
+//! - `reference.rs`: [`is_reference`], texts that stand for a secret which is kept elsewhere.
 //! - `strict_json.rs`: [`StrictValue`], JSON in which a repeated key is an error.
 //! - `check.rs`: what is checked before a resource is written, and the references between resources.
 
@@ -17,6 +18,7 @@ mod check;
 pub mod expr;
 mod identity;
 mod kind;
+mod reference;
 mod schema;
 mod secrets;
 mod strict_json;
@@ -30,6 +32,7 @@ pub use identity::{
     split_credential_id, split_secret_id,
 };
 pub use kind::{Change, Entry, Kind, KindSpec};
+pub use reference::{ENV_PREFIX, SECRET_PREFIX, after_prefix, find_reference, is_reference};
 pub use schema::{
     SECRET_MANAGERS, Schema, of as schema_of, of_hash_key as schema_of_hash_key, of_meta as schema_of_meta,
     of_secret_manager as schema_of_secret_manager,

@@ -6,7 +6,7 @@ use crate::env::lookup;
 use crate::error::{Origin, Report};
 use crate::load::Options;
 use crate::memory;
-use crate::settings::{AccessLog, Admin, DataPlane, Settings};
+use crate::settings::{AccessLog, Admin, DataEncryption, DataPlane, Settings};
 use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
@@ -73,6 +73,13 @@ pub(crate) fn build(values: &Values, options: &Options, report: &mut Report) -> 
         },
         admin_hosts: values.names("a6.admin_hosts").unwrap_or_default(),
         ssl_trusted_certificate: trusted.map(PathBuf::from),
+        data_encryption: DataEncryption {
+            encrypts_fields: flag("apisix.data_encryption.enable_encrypt_fields", true),
+            keyring: match values.get("apisix.data_encryption.keyring") {
+                Some(Typed::Keyring(keys)) => keys.clone(),
+                _ => Vec::new(),
+            },
+        },
         access_log: AccessLog {
             enabled: flag("nginx_config.http.enable_access_log", true),
             path: values.text("nginx_config.http.access_log").unwrap_or_else(|| "/dev/stdout".into()),
@@ -100,6 +107,7 @@ fn data_plane(values: &Values) -> DataPlane {
         max_body_size: values.bytes("nginx_config.http.client_max_body_size").unwrap_or(0),
         max_post_args: max_post_args.saturating_mul(MIB),
         delete_uri_tail_slash: flag("apisix.delete_uri_tail_slash", false),
+        health_checks: !flag("apisix.disable_upstream_healthcheck", false),
         server_tokens: flag("apisix.enable_server_tokens", true),
         show_upstream_status: flag("apisix.show_upstream_status_in_response_header", false),
     }

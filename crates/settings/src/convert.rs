@@ -6,6 +6,7 @@ use crate::lists;
 use crate::settings::{AdminKey, HostOverride};
 use crate::tree::Node;
 use crate::units;
+use a6_core::Secret;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) enum Typed {
     Listens(Vec<SocketAddr>),
     Nets(Vec<IpNet>),
     Names(Vec<String>),
+    Keyring(Vec<Secret<String>>),
     AdminKeys { keys: Vec<AdminKey>, generate: bool },
     Hosts(Vec<HostOverride>),
 }
@@ -34,6 +36,7 @@ pub(crate) fn convert(kind: Kind, path: &str, node: &Node, report: &mut Report) 
         Kind::Names => lists::names(node, path, report).map(Typed::Names),
         Kind::HostNames => lists::host_names(node, path, report).map(Typed::Names),
         Kind::Hosts => lists::hosts(node, path, report).map(Typed::Hosts),
+        Kind::Keyring => lists::keyring(node, path, report).map(Typed::Keyring),
         Kind::AdminKeys => lists::admin_keys(node, path, report),
         kind => {
             let value = scalar(kind, node);

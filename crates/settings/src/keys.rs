@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     HostNames,
     /// A list of `{name, key, role}`.
     AdminKeys,
+    /// A text or a list of texts, each a key of AES's.
+    Keyring,
     /// A mapping from host name to `ip` or `ip:port`.
     Hosts,
     /// APISIX knows it, a6 does not serve it yet. Covers everything below the key.
@@ -52,8 +54,8 @@ pub(crate) struct Row {
 }
 
 use Kind::{
-    AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Known, Later, Listens,
-    Names, Nets, OtherStore, Span, SpanOrZero, Text, Whole,
+    AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known, Later,
+    Listens, Names, Nets, OtherStore, Span, SpanOrZero, Text, Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -91,9 +93,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.enable_server_tokens", Flag),
     row("apisix.trusted_addresses", Later(&Names)),
     row("apisix.config_center", OtherStore),
-    row("apisix.data_encryption", Known),
+    row("apisix.data_encryption.enable_encrypt_fields", Flag),
+    row("apisix.data_encryption.keyring", Keyring),
     row("apisix.disable_sync_configuration_during_start", Known),
-    row("apisix.disable_upstream_healthcheck", Known),
+    row("apisix.disable_upstream_healthcheck", Flag),
     row("apisix.dns_resolver", Known),
     row("apisix.dns_resolver_valid", Known),
     row("apisix.enable_dev_mode", Known),

@@ -12,7 +12,7 @@
 //! - `keys.rs`: the table of every key that APISIX or a6 knows
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
 //! - `convert.rs`: one value to its kind
-//! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names
+//! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names, the key ring
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
 //! - `build.rs`: checked values and defaults to [`Settings`]
@@ -36,4 +36,4 @@ mod tests;
 
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
-pub use settings::{AccessLog, Admin, AdminKey, DataPlane, HostOverride, Role, Settings};
+pub use settings::{AccessLog, Admin, AdminKey, DataEncryption, DataPlane, HostOverride, Role, Settings};

@@ -1,4 +1,4 @@
-//! The kinds made of several values: listeners, networks, names, host overrides, Admin API keys.
+//! The kinds made of several values: listeners, networks, names, host overrides, Admin API keys, the key ring.
 
 use crate::convert::{Typed, filled, mismatch, whole};
 use crate::error::Report;
@@ -152,6 +152,26 @@ fn target(text: &str) -> Option<(IpAddr, Option<u16>)> {
         return Some((address.ip(), Some(address.port())));
     }
     text.parse().ok().map(|ip| (ip, None))
+}
+
+/// `apisix.data_encryption.keyring`: a key or a list of keys. None of them is ever shown.
+pub(crate) fn keyring(node: &Node, key: &str, report: &mut Report) -> Option<Vec<Secret<String>>> {
+    let one = |node: &Node, key: &str, report: &mut Report| {
+        let text = node.text().filter(|text| matches!(text.len(), 16 | 32));
+        if text.is_none() {
+            mismatch(node, key, "a key of 16 or 32 bytes", false, report);
+        }
+        text.map(|text| Secret::new(text.to_owned()))
+    };
+    match &node.value {
+        Value::List(items) => {
+            let keys = items.iter().enumerate();
+            let keys: Vec<_> =
+                keys.map(|(index, item)| one(item, &format!("{key}[{index}]"), report)).collect();
+            keys.into_iter().collect()
+        }
+        _ => one(node, key, report).map(|key| vec![key]),
+    }
 }
 
 /// `deployment.admin.admin_key`. No value from here is ever shown: whatever stands in the wrong place may be the key.

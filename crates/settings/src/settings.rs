@@ -31,6 +31,8 @@ pub struct Settings {
     pub admin_hosts: Vec<String>,
     /// PEM file of the authorities trusted for upstream TLS; None means the system's.
     pub ssl_trusted_certificate: Option<PathBuf>,
+    /// How secrets are kept in the store.
+    pub data_encryption: DataEncryption,
     /// One line per request.
     pub access_log: AccessLog,
     /// nginx's level name: debug, info, notice, warn, error, crit, alert, emerg or stderr.
@@ -58,6 +60,8 @@ pub struct DataPlane {
     pub max_post_args: u64,
     /// Whether `/a/` is matched as `/a`.
     pub delete_uri_tail_slash: bool,
+    /// Whether upstreams' nodes are checked, where an upstream asks for it.
+    pub health_checks: bool,
     /// Whether the `Server` header carries the version.
     pub server_tokens: bool,
     /// Whether `X-APISIX-Upstream-Status` is sent always, not only for a 5xx.
@@ -110,6 +114,15 @@ pub struct HostOverride {
     pub ip: IpAddr,
     /// Port to connect to; None keeps the port that was asked for.
     pub port: Option<u16>,
+}
+
+/// How secrets are kept in the store (`apisix.data_encryption`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataEncryption {
+    /// Whether what plugins declare as encrypted is.
+    pub encrypts_fields: bool,
+    /// Keys of 16 or 32 bytes; the first one encrypts, all decrypt. Without one the data directory has a key ring.
+    pub keyring: Vec<Secret<String>>,
 }
 
 /// Where the access log goes and what a line looks like.

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use a6_core::{Fault, FaultKind};
+use http::StatusCode;
+
 use crate::{Exchange, Meta, Phases, Plugin, Request, Stop};
 
 /// A number that no other chain or owner of this process has.
@@ -40,8 +43,10 @@ pub struct ChainEntry<P> {
     pub name: &'static str,
     /// Its priority.
     pub priority: i32,
-    /// Its compiled configuration; none if it is disabled.
+    /// Its compiled configuration; none if it is disabled or a secret in it is not known.
     pub plugin: Option<Arc<P>>,
+    /// A secret reference in its configuration that stands for nothing so far: what it would take part in is refused.
+    pub unresolved: Option<Arc<str>>,
     /// What is said of it besides.
     pub meta: Option<Arc<Meta>>,
     /// The resource that it is written on, such as `/routes/1`.
@@ -56,6 +61,7 @@ impl<P> Clone for ChainEntry<P> {
             name: self.name,
             priority: self.priority,
             plugin: self.plugin.clone(),
+            unresolved: self.unresolved.clone(),
             meta: self.meta.clone(),
             owner: self.owner.clone(),
             is_late: self.is_late,
@@ -72,6 +78,18 @@ impl<P> ChainEntry<P> {
         }
     }
 
+    /// Why a request that it would take part in goes no further: one of its secrets is not known, and without it nobody
+    /// can say what it would do.
+    pub fn refusal(&self, exchange: &mut Exchange) -> Option<Stop> {
+        let reference = self.unresolved.as_ref()?;
+        if self.meta.as_ref().is_some_and(|meta| !exchange.admits(meta)) {
+            return None;
+        }
+        let (name, owner) = (self.name, &self.owner);
+        let text = format!("the secret {reference} of plugin {name} on {owner} cannot be resolved");
+        Some(Fault::gateway(FaultKind::Misconfigured, StatusCode::SERVICE_UNAVAILABLE, text).into())
+    }
+
     /// Whether the request's body has to be read before [`ChainEntry::admitted`] can say.
     pub fn asks_for_body(&self) -> bool {
         self.meta.as_ref().and_then(|meta| meta.filter.as_ref()).is_some_and(|filter| filter.needs_body())
@@ -82,6 +100,17 @@ impl<P> ChainEntry<P> {
         match &self.meta {
             Some(meta) => meta.reword(stop),
             None => stop,
+        }
+    }
+}
+
+impl<P: Plugin> ChainEntry<P> {
+    /// Where it takes part; to refuse requests, as early as it can.
+    fn phases(&self) -> Phases {
+        match (&self.plugin, &self.unresolved) {
+            (Some(plugin), _) => plugin.phases(),
+            (None, Some(_)) => Phases { rewrite: true, ..Phases::default() },
+            (None, None) => Phases::default(),
         }
     }
 }
@@ -111,16 +140,16 @@ impl<P: Plugin> Chain<P> {
         let in_phase = |wanted: &dyn Fn(&ChainEntry<P>, Phases) -> bool| {
             (0u16..)
                 .zip(&entries)
-                .filter(|(_, entry)| {
-                    entry.plugin.as_ref().is_some_and(|plugin| wanted(entry, plugin.phases()))
-                })
+                .filter(|(_, entry)| wanted(entry, entry.phases()))
                 .map(|(at, _)| at)
                 .collect()
         };
+        // One that replaces another has no rewrite phase of its own, but refuses all the same.
+        let is_in = |entry: &ChainEntry<P>, late: bool| entry.is_late == late || entry.unresolved.is_some();
         let mut chain = Self {
             id: fresh_id(),
-            rewrite: in_phase(&|entry, phases| phases.rewrite && !entry.is_late),
-            late_rewrite: in_phase(&|entry, phases| phases.rewrite && entry.is_late),
+            rewrite: in_phase(&|entry, phases| phases.rewrite && is_in(entry, false)),
+            late_rewrite: in_phase(&|entry, phases| phases.rewrite && is_in(entry, true)),
             access: in_phase(&|_, phases| phases.access),
             before_proxy: in_phase(&|_, phases| phases.before_proxy),
             header_filter: in_phase(&|_, phases| phases.header_filter),

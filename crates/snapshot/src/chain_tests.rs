@@ -16,6 +16,7 @@ fn owner(key: &str, plugins: &[(&'static str, i32, bool)]) -> Owner<Everywhere> 
         name,
         priority: *priority,
         plugin: enabled.then(|| Arc::new(Everywhere(name))),
+        unresolved: None,
         meta: None,
         owner: key.into(),
         is_late: false,
@@ -47,4 +48,21 @@ fn what_authentication_brings_replaces_and_only_what_is_new_is_rewritten_late() 
     assert_eq!(names(merged.late_rewrite()), ["n of consumer", "m of group"]);
     assert_eq!(names(merged.access()), ["auth of route", "n of consumer", "a of group", "m of group"]);
     assert!(merged.authenticates() && merged.id != chain.id);
+}
+
+#[test]
+fn one_whose_secret_is_not_known_refuses_as_early_as_it_can() {
+    let unresolved = |mut owner: Owner<Everywhere>| {
+        owner.entries[0].plugin = None;
+        owner.entries[0].unresolved = Some("$env://A".into());
+        owner
+    };
+    let route = owner("route", &[("auth", 5, true), ("a", 2, true)]);
+    let own = Chain::layered(&[&unresolved(owner("route", &[("a", 2, true)]))]);
+    assert_eq!(names(own.rewrite()), ["a of route"]);
+    assert_eq!(names(own.access()), [""; 0]);
+    // What replaces another one has no rewrite phase otherwise.
+    let brought = Chain::layered(&[&route]).with(&[&unresolved(owner("consumer", &[("a", 2, true)]))]);
+    assert_eq!(names(brought.late_rewrite()), ["a of consumer"]);
+    assert_eq!(names(brought.access()), ["auth of route"]);
 }

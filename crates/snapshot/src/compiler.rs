@@ -23,7 +23,7 @@ use self::people::People;
 use self::routes::Routes;
 use self::rules::Rules;
 use self::targets::Targets;
-use crate::{Chain, CompiledRoute, Directory, Kit, Owners, Publisher, Rejection, Router};
+use crate::{Chain, CompiledRoute, Directory, HealthRegistry, Kit, Owners, Publisher, Rejection, Router};
 
 /// The configuration in force, immutable.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl<K: Kit> Compiler<K> {
     /// Where the snapshot in force is found.
     pub fn shared(&self) -> Shared<K::Plugin> {
         self.shared.clone()
+    }
+
+    /// Who is to be checked for health.
+    pub fn health(&self) -> HealthRegistry {
+        self.targets.health.clone()
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), String> {

@@ -135,14 +135,18 @@ fn plugins<P: Plugin>(chain: &Chain<P>, exchange: &mut Exchange) -> Vec<Value> {
 
 fn plugin<P: Plugin>(entry: &ChainEntry<P>, exchange: &mut Exchange) -> Value {
     let filter = entry.meta.as_ref().filter(|meta| meta.filter.is_some());
-    json!({
+    let mut told = json!({
         "name": entry.name,
         "priority": entry.priority,
         "source": *entry.owner,
-        "disabled": entry.plugin.is_none(),
+        "disabled": entry.plugin.is_none() && entry.unresolved.is_none(),
         "filter": filter.map(|meta| exchange.admits(meta)),
         "phases": entry.plugin.as_ref().map_or_else(Vec::new, |plugin| phases(plugin.phases())),
-    })
+    });
+    if let (Some(reference), Value::Object(members)) = (&entry.unresolved, &mut told) {
+        members.insert("unresolved_secret".to_string(), Value::from(&**reference));
+    }
+    told
 }
 
 fn phases(phases: Phases) -> Vec<&'static str> {
@@ -170,7 +174,7 @@ fn target<P: Plugin>(chains: [Option<&Chain<P>>; 2], exchange: &mut Exchange, fo
     };
     let nodes = upstream.nodes.iter().map(|node| {
         json!({"address": *node.address, "weight": node.weight, "priority": node.priority,
-            "healthy": node.state.is_healthy()})
+            "healthy": node.state.health.is_healthy()})
     });
     json!({"kind": "upstream", "upstream": *upstream.key, "nodes": nodes.collect::<Vec<_>>()})
 }

@@ -7,7 +7,7 @@ use a6_core::{Fault, Secret};
 use a6_resources::Catalogue;
 use bytes::Bytes;
 
-use crate::{Chain, Exchange, Request, Stop, UpstreamSlots};
+use crate::{Chain, Exchange, HealthRegistry, Request, Stop, UpstreamSlots};
 
 /// The plugins that exist, as code. The gateway is generic over it and never names a plugin.
 pub trait Kit: Catalogue + 'static {
@@ -35,6 +35,8 @@ pub struct Site<'a> {
     pub owner: &'a str,
     /// The upstreams that have an id.
     pub upstreams: &'a UpstreamSlots,
+    /// Where to enter whose health is to be checked.
+    pub health: &'a HealthRegistry,
 }
 
 /// What an auth plugin knows a caller by.

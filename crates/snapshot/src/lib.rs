@@ -8,6 +8,7 @@
 //! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
+//! - `health.rs`, `health/`: [`Checks`] and [`Health`], who is to be checked and what was found.
 //! - `explain.rs`, `question.rs`: what would become of a request.
 //! - `lint.rs`: what is allowed but unwise.
 //! - `publish.rs`: [`Publisher`], how the Admin API's writer takes changes into force.
@@ -31,6 +32,7 @@ mod directory;
 mod exchange;
 mod explain;
 mod forward;
+mod health;
 mod kit;
 mod lint;
 mod meta;
@@ -56,6 +58,7 @@ pub use directory::{Credential, Directory, Identity};
 pub use exchange::{AnswerHeaders, Exchange};
 pub use explain::{Explain, Explainer};
 pub use forward::{Forward, Timeouts, UpstreamSlot, UpstreamSlots};
+pub use health::*;
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use a6_core::Secret;
 use a6_protocols::Scheme;
-use a6_resources::{KeepalivePool, Timeout, UpstreamTls};
+use a6_resources::{KeepalivePool, Timeout, UpstreamTls, is_reference};
+use serde_json::Value;
 
 pub use self::balancer::{Balancer, HashOn};
 pub use self::node::Node;
 pub use self::state::{BalancerState, InFlight, NodeState};
-use crate::{Keepalive, Timeouts};
+use crate::{Checked, CheckedNode, Checks, HealthRegistry, Keepalive, Timeouts};
 
 /// Where ordinary requests go, compiled once per change. What changes from request to request is in the states.
 #[derive(Debug)]
@@ -52,8 +53,12 @@ pub struct Upstream {
     pub client_certificate: Option<Arc<ClientCertificate>>,
     /// It names a certificate that does not exist: nothing can be sent to it.
     pub lacks_certificate: bool,
+    /// A secret reference in its certificate or key that stands for nothing so far: nothing can be sent to it.
+    pub unresolved: Option<Arc<str>>,
     /// What balancing remembers.
     pub state: Arc<BalancerState>,
+    /// How its nodes are checked, once [`Self::watch`] was called; none if they are not.
+    pub checked: Option<Arc<Checked>>,
 }
 
 /// How an upstream is spoken to.
@@ -85,7 +90,7 @@ pub enum PassHost {
 pub struct ClientCertificate {
     /// The certificate and its chain in PEM.
     pub chain: Box<str>,
-    /// Its key in PEM, as it is written: a secret reference is not resolved here.
+    /// Its key in PEM.
     pub key: Secret<Box<str>>,
 }
 
@@ -109,6 +114,7 @@ impl Upstream {
         let verify = tls.is_some_and(|tls| tls.verify);
         let known: &[Node] = previous.map_or(&[], |previous| &previous.nodes[..]);
         let nodes = node::compile(conf.nodes.as_deref().unwrap_or_default(), scheme, verify, known);
+        let checked = checked(conf.checks.as_ref(), key, &nodes, &pass_host)?;
         let same = previous.filter(|previous| {
             discriminant(&previous.balancer) == discriminant(&balancer)
                 && node::are_same(&previous.nodes, &nodes)
@@ -128,9 +134,47 @@ impl Upstream {
             keepalive_requests: pool.requests,
             client_certificate: tls.and_then(ClientCertificate::of).map(Arc::new),
             lacks_certificate: false,
+            checked: checked.map(Arc::new),
+            unresolved: None,
             state: same.map(|previous| previous.state.clone()).unwrap_or_default(),
             nodes,
         })
+    }
+}
+
+/// Who is to be checked, if anybody is. What earlier checks found counts only as long as there are some.
+fn checked(
+    checks: Option<&Value>,
+    key: &str,
+    nodes: &[Node],
+    pass_host: &PassHost,
+) -> Result<Option<Checked>, String> {
+    let Some(checks) = checks else {
+        nodes.iter().for_each(|node| node.state.health.reset());
+        return Ok(None);
+    };
+    let host = |node: &Node| match pass_host {
+        PassHost::Rewrite(host) => host.clone(),
+        PassHost::Pass | PassHost::Node => node.host_header.clone(),
+    };
+    let each = |node: &Node| CheckedNode {
+        target: node.target.clone(),
+        host: host(node),
+        state: node.state.clone(),
+    };
+    let nodes = nodes.iter().map(each).collect();
+    Ok(Some(Checked { key: key.into(), checks: Checks::parse(checks)?, certificate: None, nodes }))
+}
+
+impl Upstream {
+    /// Has the nodes checked, as long as this upstream is in force.
+    pub fn watch(&mut self, registry: &HealthRegistry) {
+        if let Some(checked) = &mut self.checked {
+            if let Some(checked) = Arc::get_mut(checked) {
+                checked.certificate = self.client_certificate.clone();
+            }
+            registry.add(checked);
+        }
     }
 }
 
@@ -176,6 +220,11 @@ impl PassHost {
 impl ClientCertificate {
     fn of(tls: &UpstreamTls) -> Option<Self> {
         Some(Self::new(tls.client_cert.as_deref()?, tls.client_key.as_ref()?.expose()))
+    }
+
+    /// A secret reference in place of one of the two.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        [&*self.chain, &**self.key.expose()].into_iter().find(|text| is_reference(text))
     }
 
     /// Of two PEM texts.

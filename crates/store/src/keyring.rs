@@ -3,6 +3,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use a6_core::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -11,7 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::StoreError;
 
-/// How a sealed text begins: no secret that a user writes is taken for one, since every secret is sealed.
+/// How a sealed text begins: no secret that a user writes is taken for one, since what begins so is always sealed.
 const MARK: &str = "$a6$1$";
 /// Bytes of a key.
 const KEY: usize = 32;
@@ -19,8 +20,8 @@ const KEY: usize = 32;
 const NAME: usize = 4;
 
 /// The keys that secrets are sealed with at rest (AES-256-GCM). The first one seals; every one opens. A key is
-/// replaced by putting a new one in front: what was sealed before can still be read, and is sealed anew when it is
-/// written the next time.
+/// replaced by putting a new one in front: what was sealed before can still be read, and is sealed anew at the next
+/// start.
 pub struct KeyRing {
     keys: Vec<Key>,
     random: SystemRandom,
@@ -38,17 +39,27 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the file, one key of 32 bytes in base64 per line; makes it with a random key where it does not exist, for
-    /// its owner's eyes only (mode 0600).
+    /// Those of the settings (`apisix.data_encryption.keyring`), each a text of any length, then those of the file, one
+    /// key of 32 bytes in base64 per line. Where there are none of either, the file is made with a random key, for its
+    /// owner's eyes only (mode 0600); unless `is_needed` says that something is sealed already.
     ///
     /// # Errors
-    /// The file cannot be read or made, or a line of it is no key. The text names file and line.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// The file cannot be read or made, is missing although it is needed, or a line of it is no key. The text names file
+    /// and line.
+    pub fn open(path: &Path, texts: &[Secret<String>], is_needed: bool) -> Result<Self, StoreError> {
+        let of_text = |text: &Secret<String>| Key::new(digest(&SHA256, text.expose().as_bytes()).as_ref());
+        let mut keys: Vec<Key> = texts.iter().filter_map(of_text).collect();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             StoreError(format!("{}: {what}: {error}", path.display()))
         };
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && !keys.is_empty() => String::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound && is_needed => {
+                let why = "config.db beside it holds secrets that only its keys open; put the file back from a backup, \
+                           or move config.db away to start with nothing";
+                return Err(failed("the key ring is missing", &why));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let mut key = [0; KEY];
                 SystemRandom::new().fill(&mut key).map_err(|error| failed("cannot make a key", &error))?;
@@ -59,24 +70,29 @@ impl KeyRing {
             Err(error) => return Err(failed("cannot read the keys", &error)),
         };
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-        let keys = lines.map(|(number, line)| {
+        let of_file = lines.map(|(number, line)| {
             let key = STANDARD.decode(line.trim()).ok().filter(|key| key.len() == KEY);
             key.and_then(|key| Key::new(&key)).ok_or_else(|| {
                 failed("cannot use the keys", &format!("line {number} is not 32 bytes in base64"))
             })
         });
-        Self::of(keys.collect::<Result<_, _>>()?)
-            .ok_or_else(|| failed("cannot use the keys", &"there is none; restore the file from a backup"))
+        keys.extend(of_file.collect::<Result<Vec<_>, _>>()?);
+        if keys.is_empty() {
+            return Err(failed("cannot use the keys", &"there is none; restore the file from a backup"));
+        }
+        Ok(Self { keys, random: SystemRandom::new() })
     }
 
-    /// Keys from the settings, each a text of any length; see `apisix.data_encryption.keyring`. None if there is none.
-    pub fn from_texts(texts: &[String]) -> Option<Self> {
-        let keys = texts.iter().filter_map(|text| Key::new(digest(&SHA256, text.as_bytes()).as_ref()));
-        Self::of(keys.collect())
+    /// Whether a text is a sealed one.
+    pub(crate) fn is_sealed(text: &str) -> bool {
+        text.starts_with(MARK)
     }
 
-    fn of(keys: Vec<Key>) -> Option<Self> {
-        (!keys.is_empty()).then(|| Self { keys, random: SystemRandom::new() })
+    /// Whether a text was sealed with the first key.
+    pub(crate) fn is_current(&self, text: &str) -> bool {
+        let whole = text.strip_prefix(MARK).and_then(|sealed| STANDARD.decode(sealed).ok());
+        let name = whole.as_ref().and_then(|whole| whole.get(..NAME));
+        self.keys.first().is_some_and(|key| name == Some(&key.name[..]))
     }
 
     /// Seals a text for a place, such as `routes/1 plugins.ai-proxy.auth.header`: elsewhere it cannot be opened.
@@ -108,7 +124,10 @@ impl KeyRing {
             return Err(refused("it is damaged"));
         };
         let key = self.keys.iter().find(|key| key.name == *name).ok_or_else(|| {
-            refused("it was sealed with a key that is not in the key ring; put that key back at the end of the file")
+            refused(
+                "it was sealed with a key that is not in the key ring; put that key back, at the end of the file or of \
+                 apisix.data_encryption.keyring",
+            )
         })?;
         let (nonce, sealed) = rest.split_at(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused("it is damaged"))?;
@@ -142,10 +161,15 @@ mod tests {
 
     use super::*;
 
+    fn of_texts(texts: &[&str]) -> KeyRing {
+        let texts: Vec<_> = texts.iter().map(|text| Secret::new((*text).to_string())).collect();
+        KeyRing::open(Path::new("/nowhere/keyring"), &texts, true).unwrap()
+    }
+
     #[test]
     fn what_is_sealed_opens_only_where_it_belongs() {
-        let ring = KeyRing::from_texts(&["new".into(), "old".into()]).unwrap();
-        let old = KeyRing::from_texts(&["old".into()]).unwrap();
+        let ring = of_texts(&["new", "old"]);
+        let old = of_texts(&["old"]);
         let sealed = old.seal("routes/1 key", "sk-live").unwrap();
         assert!(sealed.starts_with(MARK) && !sealed.contains("sk-live"));
         assert_eq!(ring.open_text("routes/1 key", &sealed).unwrap(), "sk-live");
@@ -156,19 +180,29 @@ mod tests {
         assert!(says(&ring, "routes/2 key", &sealed).contains("moved from another place"));
         assert!(says(&ring, "routes/1 key", "$a6$1$AAAA").contains("damaged"));
         assert_eq!(ring.open_text("p", "plain").unwrap(), "plain");
-        assert!(KeyRing::from_texts(&[]).is_none());
+        assert!(ring.is_current(&anew) && !ring.is_current(&sealed) && old.is_current(&sealed));
+        assert!(!ring.is_current("plain") && !ring.is_current("$a6$1$"));
     }
 
     #[test]
     fn a_new_ring_is_kept_for_its_owner_and_a_broken_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keyring");
-        let sealed = KeyRing::open(&path).unwrap().seal("p", "t").unwrap();
+        let open = |texts: &[Secret<String>], is_needed| KeyRing::open(&path, texts, is_needed);
+        let error = open(&[], true).unwrap_err().0;
+        assert!(error.contains("keyring") && error.contains("put the file back from a backup"), "{error}");
+        assert!(!path.exists(), "a new key would hide that the old one is gone");
+        let texts = [Secret::new("text".to_string())];
+        open(&texts, true).unwrap();
+        assert!(!path.exists(), "the settings have a key");
+        let sealed = open(&[], false).unwrap().seal("p", "t").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(KeyRing::open(&path).unwrap().open_text("p", &sealed).unwrap(), "t");
+        assert_eq!(open(&[], true).unwrap().open_text("p", &sealed).unwrap(), "t");
+        assert_eq!(open(&texts, true).unwrap().open_text("p", &sealed).unwrap(), "t", "the file's open too");
+        assert!(!open(&texts, true).unwrap().is_current(&sealed), "those of the settings come first");
         for (text, expected) in [("AAAA\n", "line 1 is not 32 bytes"), ("\n", "there is none")] {
             fs::write(&path, text).unwrap();
-            let error = KeyRing::open(&path).unwrap_err().0;
+            let error = open(&[], true).unwrap_err().0;
             assert!(error.contains(expected) && error.contains("keyring"), "{error}");
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! - `sqlite.rs`: the embedded store: SQLite, WAL, every commit on disk before it returns.
 //! - `migrations.rs`: its schema, versioned.
-//! - `keyring.rs`, `sealed.rs`: secrets at rest.
+//! - `keyring.rs`, `sealed.rs`: secrets at rest. - `apisix.rs`: what APISIX has encrypted.
 //! - `lock.rs`: one process per data directory.
 //! - `explain.rs`: errors of SQLite in words that say what to do.
 
+mod apisix;
 mod explain;
 mod keyring;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod kill_tests;
 mod lock;
 mod migrations;
 mod sealed;
+#[cfg(test)]
+mod sealed_tests;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -20,8 +23,9 @@ mod tests;
 use a6_resources::{Change, Entry, Kind};
 use serde_json::Value;
 
+pub use apisix::is_published;
 pub use keyring::KeyRing;
-pub use sealed::SealedStore;
+pub use sealed::{SealedStore, Sealing};
 pub use sqlite::SqliteStore;
 
 /// Why the store could not do what it was asked.
@@ -46,6 +50,13 @@ pub trait Store: Send {
     fn at_rest(&self, _kind: Kind, _id: &str, document: &Value) -> Result<Value, StoreError> {
         Ok(document.clone())
     }
+
+    /// Puts other texts for the same documents, as one and on disk when it returns: what was sealed with an old key, say.
+    /// Neither revision nor times change, and nothing of the old texts stays in the file.
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError>;
+
+    /// Opens what APISIX has encrypted in a document that a client writes, where the store knows its keys.
+    fn open_foreign(&self, _kind: Kind, _id: &str, _document: &mut Value) {}
 
     /// Everything, in the order of kind and key, and the revision it has.
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError>;

@@ -1,50 +1,109 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use a6_resources::{Catalogue, Change, Entry, Kind, each_secret};
+use a6_core::Secret;
+use a6_resources::{Catalogue, Change, Entry, Kind, each_secret, is_reference};
 use serde_json::Value;
 
+use crate::apisix::ApisixKeys;
 use crate::{Expiry, KeyRing, Store, StoreError};
+
+/// How secrets are kept.
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    /// The file of keys.
+    pub keyring: PathBuf,
+    /// Keys from the settings, in front of the file's. With those of 16 or 32 bytes APISIX's own ciphertexts are read.
+    pub texts: Vec<Secret<String>>,
+    /// Whether what plugins declare as encrypted is sealed. Keys of certificates and tokens of secret managers always are.
+    pub encrypts_fields: bool,
+}
 
 /// A store in which secrets are sealed: whoever has the file has none of them without the key ring.
 pub struct SealedStore<S> {
     inner: S,
-    keys: Arc<KeyRing>,
+    keys: KeyRing,
+    apisix: ApisixKeys,
+    encrypts_fields: bool,
     catalogue: Arc<dyn Catalogue>,
 }
 
-impl<S> SealedStore<S> {
-    /// Seals what goes into `inner`, and opens what comes out of it.
-    pub fn new(inner: S, keys: Arc<KeyRing>, catalogue: Arc<dyn Catalogue>) -> Self {
-        Self { inner, keys, catalogue }
+impl<S: Store> SealedStore<S> {
+    /// Seals what goes into `inner`, and opens what comes out of it. What is there already and not sealed with the first
+    /// key is sealed with it now: what was written before there was a key ring, or before its last key.
+    ///
+    /// # Errors
+    /// The key ring cannot be used, see [`KeyRing::open`]; or a secret that is there cannot be opened, and the text names
+    /// its place.
+    pub fn open(inner: S, sealing: &Sealing, catalogue: Arc<dyn Catalogue>) -> Result<Self, StoreError> {
+        let (_, entries) = inner.load()?;
+        let is_needed = entries.iter().any(|entry| has_sealed(&entry.value));
+        let keys = KeyRing::open(&sealing.keyring, &sealing.texts, is_needed)?;
+        let (apisix, encrypts_fields) = (ApisixKeys::new(&sealing.texts), sealing.encrypts_fields);
+        let mut store = Self { inner, keys, apisix, encrypts_fields, catalogue };
+        let mut anew = Vec::new();
+        for entry in entries {
+            let value = store.sealed_anew(&entry)?;
+            if value != *entry.value {
+                anew.push(Entry { value: Arc::new(value), ..entry });
+            }
+        }
+        if !anew.is_empty() {
+            store.inner.rewrite(&anew)?;
+        }
+        Ok(store)
+    }
+
+    fn sealed_anew(&self, entry: &Entry) -> Result<Value, StoreError> {
+        self.change(entry.kind, &entry.id, &entry.value, &|path, place, text| {
+            if self.keys.is_current(text) {
+                return Ok(text.to_string());
+            }
+            let opened = self.keys.open_text(place, text)?;
+            self.seal(entry.kind, path, place, &opened)
+        })
+    }
+
+    fn seal(&self, kind: Kind, path: &str, place: &str, text: &str) -> Result<String, StoreError> {
+        let is_field = kind == Kind::PluginMetadata || path.starts_with("plugins.");
+        if is_field && !self.encrypts_fields && !KeyRing::is_sealed(text) {
+            return Ok(text.to_string());
+        }
+        self.keys.seal(place, text)
+    }
+
+    /// A document with other texts for its secrets; `change` gets path, place and text of each.
+    fn change(
+        &self,
+        kind: Kind,
+        id: &str,
+        document: &Value,
+        change: &dyn Fn(&str, &str, &str) -> Result<String, StoreError>,
+    ) -> Result<Value, StoreError> {
+        let mut changed = document.clone();
+        let mut result = Ok(());
+        let owner = format!("{}/{id}", kind.spec().collection);
+        each_secret(kind, id, &mut changed, &*self.catalogue, &mut |path, secret| {
+            // A reference names a secret and is none.
+            let text = secret.as_str().filter(|text| !is_reference(text));
+            match text.map(|text| change(path, &format!("{owner} {path}"), text)) {
+                Some(Ok(text)) => *secret = Value::String(text),
+                Some(Err(error)) if result.is_ok() => result = Err(error),
+                Some(Err(_)) | None => {}
+            }
+        });
+        result.map(|()| changed)
     }
 }
 
-fn change_secrets(
-    kind: Kind,
-    id: &str,
-    document: &Value,
-    catalogue: &dyn Catalogue,
-    change: &dyn Fn(&str, &str) -> Result<String, StoreError>,
-) -> Result<Value, StoreError> {
-    let mut changed = document.clone();
-    let mut result = Ok(());
-    let owner = format!("{}/{id}", kind.spec().collection);
-    each_secret(kind, id, &mut changed, catalogue, &mut |path, secret| {
-        // A reference names a secret and is none.
-        let text = secret.as_str().filter(|text| !is_reference(text));
-        match text.map(|text| change(&format!("{owner} {path}"), text)) {
-            Some(Ok(text)) => *secret = Value::String(text),
-            Some(Err(error)) if result.is_ok() => result = Err(error),
-            Some(Err(_)) | None => {}
-        }
-    });
-    result.map(|()| changed)
-}
-
-fn is_reference(text: &str) -> bool {
-    ["$env://", "$secret://"]
-        .iter()
-        .any(|prefix| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+/// Whether a sealed text is anywhere in a document, also where this program would not look for secrets.
+fn has_sealed(value: &Value) -> bool {
+    match value {
+        Value::String(text) => KeyRing::is_sealed(text),
+        Value::Array(items) => items.iter().any(has_sealed),
+        Value::Object(members) => members.values().any(has_sealed),
+        _ => false,
+    }
 }
 
 impl<S: Store> Store for SealedStore<S> {
@@ -59,14 +118,31 @@ impl<S: Store> Store for SealedStore<S> {
     }
 
     fn at_rest(&self, kind: Kind, id: &str, document: &Value) -> Result<Value, StoreError> {
-        change_secrets(kind, id, document, &*self.catalogue, &|place, text| self.keys.seal(place, text))
+        self.change(kind, id, document, &|path, place, text| self.seal(kind, path, place, text))
+    }
+
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let sealed = entries.iter().map(|entry| {
+            let value = self.at_rest(entry.kind, &entry.id, &entry.value)?;
+            Ok(Entry { value: Arc::new(value), ..entry.clone() })
+        });
+        let sealed = sealed.collect::<Result<Vec<_>, StoreError>>()?;
+        self.inner.rewrite(&sealed)
+    }
+
+    fn open_foreign(&self, kind: Kind, id: &str, document: &mut Value) {
+        each_secret(kind, id, document, &*self.catalogue, &mut |_, secret| {
+            if let Some(text) = secret.as_str().and_then(|text| self.apisix.open(text)) {
+                *secret = Value::String(text);
+            }
+        });
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
         let (revision, entries) = self.inner.load()?;
         let opened = entries.into_iter().map(|entry| {
-            let open = |place: &str, text: &str| self.keys.open_text(place, text);
-            let value = change_secrets(entry.kind, &entry.id, &entry.value, &*self.catalogue, &open)?;
+            let open = |_: &str, place: &str, text: &str| self.keys.open_text(place, text);
+            let value = self.change(entry.kind, &entry.id, &entry.value, &open)?;
             Ok(Entry { value: Arc::new(value), ..entry })
         });
         Ok((revision, opened.collect::<Result<_, StoreError>>()?))

@@ -18,6 +18,7 @@ const DELETE: &str = "DELETE FROM resources WHERE kind = ?1 AND id = ?2";
 const EXPIRE: &str = "INSERT INTO expiries (kind, id, at) VALUES (?1, ?2, ?3)
     ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at";
 const LAST: &str = "DELETE FROM expiries WHERE kind = ?1 AND id = ?2";
+const REWRITE: &str = "UPDATE resources SET value = ?3 WHERE kind = ?1 AND id = ?2";
 const READ_EXPIRIES: &str = "SELECT kind, id, at FROM expiries";
 const READ_REVISION: &str = "SELECT revision FROM meta";
 const WRITE_REVISION: &str = "UPDATE meta SET revision = ?1";
@@ -110,6 +111,22 @@ impl SqliteStore {
         Ok(revision.unsigned_abs())
     }
 
+    fn replace(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for entry in entries {
+            let collection = entry.kind.spec().collection;
+            transaction.prepare_cached(REWRITE)?.execute(params![
+                collection,
+                entry.id,
+                entry.value.to_string()
+            ])?;
+        }
+        transaction.commit()?;
+        // The old texts would stay in unused parts of the file and of its log.
+        self.connection.execute_batch("VACUUM")?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
     fn read(&self) -> rusqlite::Result<(u64, Vec<Row>)> {
         let revision: i64 = self.connection.query_row(READ_REVISION, [], |row| row.get(0))?;
         let mut statement = self.connection.prepare(READ_ALL)?;
@@ -160,6 +177,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn commit_until(&mut self, changes: &[Change], until: Option<u64>) -> Result<u64, StoreError> {
         self.write(changes, until).map_err(|error| explain(&self.path, &self.lock, &error))
+    }
+
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.replace(entries).map_err(|error| explain(&self.path, &self.lock, &error))
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {

@@ -12,6 +12,7 @@
 //! - `balance/`: which of several nodes takes a request.
 //! - `sigv4.rs`: AWS signatures of requests.
 //! - `google/`: tokens of Google's, which are fetched and kept.
+//! - `probe.rs`: [`watch_health`], active health checks.
 //! - `tls.rs`: [`TlsRoots`], which certificates are believed and shown.
 
 pub mod balance;
@@ -28,6 +29,7 @@ mod io;
 mod names;
 mod pipe;
 mod pool;
+mod probe;
 pub mod sigv4;
 mod timer;
 mod tls;
@@ -38,5 +40,6 @@ pub use dial::Identity;
 pub use http2::Http2Call;
 pub use io::RawStream;
 pub use names::Resolver;
+pub use probe::{found, watch_health};
 pub use timer::IdleTimer;
 pub use tls::TlsRoots;

@@ -1,20 +1,25 @@
+use std::sync::Arc;
+
 use a6_resources::{Entry, Kind};
+use a6_snapshot::{Checked, CheckedNode};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Control;
 use crate::answer::{Answer, key};
-use crate::view::State;
 
 /// Every resource that asks for health checks.
-pub(super) fn list(state: &State) -> Answer {
+pub(super) fn list(control: &Control) -> Answer {
+    let state = control.view.read();
     let owners = [Kind::Route, Kind::Service, Kind::Upstream];
-    let checkers: Vec<Value> =
-        owners.into_iter().flat_map(|kind| state.of_kind(kind)).filter_map(checker).collect();
+    let entries = owners.into_iter().flat_map(|kind| state.of_kind(kind));
+    let checked = control.health.all();
+    let checkers: Vec<Value> = entries.filter_map(|entry| checker(entry, &checked)).collect();
     Answer::json(StatusCode::OK, &checkers)
 }
 
 /// The health checks of one resource.
-pub(super) fn one(collection: &str, id: Option<&str>, state: &State) -> Answer {
+pub(super) fn one(collection: &str, id: Option<&str>, control: &Control) -> Answer {
     let not_found = |text: String| Answer::error(StatusCode::NOT_FOUND, text);
     let Some(id) = id else { return not_found(format!("missing src id for src type {collection}")) };
     let kind = match collection {
@@ -24,17 +29,37 @@ pub(super) fn one(collection: &str, id: Option<&str>, state: &State) -> Answer {
         "stream_routes" => return not_found(format!("stream_routes[{id}] not found")),
         _ => return Answer::refused(format!("invalid src type {collection}")),
     };
-    match state.get(kind, id).map(checker) {
+    match control.view.read().get(kind, id).map(|entry| checker(entry, &control.health.all())) {
         None => not_found(format!("{collection}[{id}] not found")),
         Some(None) => not_found(format!("no checker for {collection}[{id}]")),
         Some(Some(checker)) => Answer::json(StatusCode::OK, &checker),
     }
 }
 
-/// What is known of a resource's health checks; no node has been checked yet. None where it asks for none.
-fn checker(entry: &Entry) -> Option<Value> {
+/// What is known of a resource's health checks. None where it asks for none.
+fn checker(entry: &Entry, checked: &[Arc<Checked>]) -> Option<Value> {
     let upstream = entry.value.get("upstream").unwrap_or(&entry.value);
     let checks = upstream.get("checks")?;
     let kind = checks.pointer("/active/type").and_then(Value::as_str).unwrap_or("http");
-    Some(json!({ "name": key(entry.kind, &entry.id), "type": kind, "nodes": [] }))
+    let owner = format!("/{}/{}", entry.kind.spec().plural, entry.id);
+    // The newest: an older one may live as long as a request that was sent by it.
+    let found = checked.iter().rev().find(|checked| *checked.key == *owner);
+    let nodes: Vec<Value> = found.into_iter().flat_map(|checked| &checked.nodes).map(node).collect();
+    Some(json!({ "name": key(entry.kind, &entry.id), "type": kind, "nodes": nodes }))
+}
+
+fn node(node: &CheckedNode) -> Value {
+    let tally = node.state.health.tally();
+    json!({
+        "ip": node.target.host,
+        "port": node.target.port,
+        "hostname": node.target.host,
+        "status": tally.verdict().as_str(),
+        "counter": {
+            "success": tally.successes,
+            "http_failure": tally.http_failures,
+            "tcp_failure": tally.tcp_failures,
+            "timeout_failure": tally.timeouts,
+        },
+    })
 }

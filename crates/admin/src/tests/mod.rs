@@ -133,6 +133,10 @@ impl Store for Frail {
         self.store.commit_until(changes, until)
     }
 
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.store.rewrite(entries)
+    }
+
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
         self.store.load()
     }
@@ -197,12 +201,14 @@ fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
     let (writer, _, rejections) =
         Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone()).unwrap();
     let control = control_router(Control {
+        health: a6_snapshot::HealthRegistry::default(),
         view: writer.view().clone(),
         catalogue: catalogue.clone(),
         requests: Arc::new(RequestLog::new(8)),
         names: Vec::new(),
         exposed: true,
         counters: Box::new(|| serde_json::json!({"access_log_dropped": 7})),
+        troubles: Box::new(Vec::new),
     });
     let admin = router(AdminState::new(config, writer, catalogue));
     House { admin, control, log, full, clock, rejections }

@@ -1,5 +1,3 @@
-use wide::u8x32;
-
 use super::{Document, Member, Root};
 
 /// Nesting beyond this is refused; APISIX's parser draws the line at the same depth.
@@ -162,10 +160,10 @@ impl Scanner {
         if byte != Some(b'"') {
             return Err(error(at, "expected a member name in double quotes"));
         }
-        let (end, escaped) = string_end(text, at)?;
+        let (end, may_be_escaped) = string_end(text, at)?;
         if self.open.len() == 1 {
             self.key = at..end;
-            self.key_escaped = escaped;
+            self.key_escaped = may_be_escaped && text[at..end].contains(&b'\\');
         }
         let colon = skip_space(text, end);
         if text.get(colon) != Some(&b':') {
@@ -222,83 +220,20 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The end of the string whose opening quote is at `start`, and whether it has escapes.
-///
-/// 32 bytes at a time: strings are most of every request, and prompts are full of short runs between escapes.
+/// The end of the string whose opening quote is at `start`, and whether it may have escapes.
 fn string_end(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
-    let mut at = start + 1;
-    let mut escaped = false;
-    'blocks: while let Some((block, _)) = text[at..].split_first_chunk::<BLOCK>() {
-        let mut special = specials(block);
-        while special != 0 {
-            let place = special.trailing_zeros() as usize % BLOCK;
-            match block[place] {
-                b'\\' => {
-                    escaped = true;
-                    if place + 1 == BLOCK || !SHORT_ESCAPES[usize::from(block[(place + 1) % BLOCK])] {
-                        at = escape_end(text, at + place)?;
-                        continue 'blocks;
-                    }
-                    // The escaped character means nothing by itself.
-                    special &= !(0b11 << place);
-                }
-                b'"' => return Ok((at + place + 1, escaped)),
-                _ => return Err(error(at + place, "a control character in a string")),
-            }
-        }
-        at += BLOCK;
+    if let Some(quote) = a6_simd::short_string(text, start) {
+        return Ok((quote + 1, false));
     }
-    loop {
-        match text.get(at) {
-            Some(b'"') => return Ok((at + 1, escaped)),
-            Some(b'\\') => {
-                escaped = true;
-                at = escape_end(text, at)?;
-            }
-            Some(..0x20) => return Err(error(at, "a control character in a string")),
-            Some(_) => at += 1,
-            None => return Err(error(text.len(), "a string does not end")),
-        }
-    }
-}
-
-const BLOCK: usize = 32;
-
-/// One bit for each byte that ends a run of plain text: a quote, a backslash or a control character.
-fn specials(block: &[u8; BLOCK]) -> u32 {
-    let bytes = u8x32::from(*block);
-    let quotes = bytes.simd_eq(u8x32::splat(b'"'));
-    let backslashes = bytes.simd_eq(u8x32::splat(b'\\'));
-    let controls = bytes.min(u8x32::splat(0x1f)).simd_eq(bytes);
-    (quotes | backslashes | controls).to_bitmask()
-}
-
-/// The characters that may stand behind a backslash, but for `u`.
-static SHORT_ESCAPES: [bool; 256] = {
-    let mut table = [false; 256];
-    let escapes = b"\"\\/bfnrt";
-    let mut index = 0;
-    while index < escapes.len() {
-        table[escapes[index] as usize] = true;
-        index += 1;
-    }
-    table
-};
-
-/// The end of the escape whose backslash is at `start`.
-fn escape_end(text: &[u8], start: usize) -> Result<usize, JsonError> {
-    match text.get(start + 1) {
-        Some(next) if SHORT_ESCAPES[usize::from(*next)] => Ok(start + 2),
-        Some(b'u') => {
-            let digits = text.get(start + 2..start + 6);
-            if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-                Ok(start + 6)
-            } else {
-                Err(error(start, "a malformed \\u escape"))
-            }
-        }
-        _ => Err(error(start, "an unknown escape")),
-    }
+    let stop = a6_simd::string_stop(text, start);
+    let what = match &text[stop..] {
+        [b'"', ..] => return Ok((stop + 1, true)),
+        [b'\\', b'u', ..] => "a malformed \\u escape",
+        [b'\\', ..] => "an unknown escape",
+        [_, ..] => "a control character in a string",
+        [] => "a string does not end",
+    };
+    Err(error(stop, what))
 }
 
 fn number_end(text: &[u8], start: usize) -> Result<usize, JsonError> {

@@ -96,6 +96,40 @@ fn malformed_texts_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_fault_in_a_string_is_named_wherever_it_stands() {
+    let faults: [(&str, usize, &str); 9] = [
+        ("", 0, "a string does not end"),
+        ("\\\"", 2, "a string does not end"),
+        ("\\", 0, "an unknown escape"),
+        ("\\x\"", 0, "an unknown escape"),
+        ("\\\u{1}\"", 0, "an unknown escape"),
+        ("\\\\\\u12g4\"", 2, "a malformed \\u escape"),
+        ("\\u123\"", 0, "a malformed \\u escape"),
+        ("\\u", 0, "a malformed \\u escape"),
+        ("\n\"", 0, "a control character in a string"),
+    ];
+    for (fault, offset, what) in faults {
+        for before in 0..200 {
+            let text = format!("[\"{}{fault}", "x".repeat(before));
+            let found = Document::scan(text.as_bytes()).unwrap_err();
+            assert_eq!(found, JsonError { at: before + offset + 3, what }, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn an_escaped_key_is_marked_however_long_it_is() {
+    for length in 0..100 {
+        for escape in ["", "\\n", "\\\\", "\\u0041"] {
+            let key = format!("\"{}{escape}\"", "k".repeat(length));
+            let text = format!("{{{key}:1}}");
+            let member = &Document::scan(text.as_bytes()).unwrap().members[0];
+            assert_eq!((&text[member.key.clone()], member.escaped), (key.as_str(), !escape.is_empty()));
+        }
+    }
+}
+
+#[test]
 fn deep_nesting_is_an_error_and_costs_no_stack() {
     let deep = vec![b'['; 5_000_000];
     assert_eq!(Document::scan(&deep).unwrap_err().what, "nested deeper than 1000 levels");

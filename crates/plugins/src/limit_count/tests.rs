@@ -217,7 +217,7 @@ fn unusable_configurations_are_refused_by_name() {
             "policy redis is not supported yet; use local".to_string(),
         ),
     ];
-    let builtins = crate::Builtins::new().unwrap();
+    let builtins = crate::Builtins::default();
     for (conf, expected) in cases {
         assert_eq!(builtins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
     }

@@ -186,7 +186,7 @@ fn unusable_configurations_are_refused_as_apisix_words_it() {
             "failed to validate dependent schema for \"filters\": value wasn't supposed to match schema",
         ),
     ];
-    let plugins = crate::Builtins::new().unwrap();
+    let plugins = crate::Builtins::default();
     for (conf, expected) in cases {
         assert_eq!(plugins.check(NAME, &conf, ConfKind::Route).unwrap_err(), expected, "{conf}");
     }

@@ -113,7 +113,6 @@ mod tests {
         let specs =
             [crate::limit_conn::spec(1003), crate::limit_count::spec(1002), crate::limit_req::spec(1001)];
         for spec in specs {
-            let spec = spec.unwrap();
             let plugin = &recorded["plugins"][spec.name];
             let mut expected = plugin["schema"].clone();
             let members = expected.as_object_mut().unwrap();

@@ -3,7 +3,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use a6_core::Budget;
-use a6_snapshot::{BodyLimits, Client, Exchange, Record, Request, RequestBody, Site, UpstreamSlots};
+use a6_snapshot::{
+    BodyLimits, Client, Exchange, HealthRegistry, Record, Request, RequestBody, Site, UpstreamSlots,
+};
 
 use super::shared::Shared;
 
@@ -40,7 +42,8 @@ pub(crate) fn exchange_within(
 /// A place where configurations stand.
 pub(crate) fn site() -> Site<'static> {
     static UPSTREAMS: LazyLock<UpstreamSlots> = LazyLock::new(UpstreamSlots::default);
-    Site { owner: "/routes/1", upstreams: &UPSTREAMS }
+    static HEALTH: LazyLock<HealthRegistry> = LazyLock::new(HealthRegistry::default);
+    Site { owner: "/routes/1", upstreams: &UPSTREAMS, health: &HEALTH }
 }
 
 /// What plugins share, for one test.

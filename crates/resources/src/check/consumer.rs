@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{References, duplicates, missing, plugins};
-use crate::schema::{USERNAME, is_reference, quoted};
-use crate::{Catalogue, ConfKind, Kind, id_text};
+use crate::schema::{USERNAME, quoted};
+use crate::{Catalogue, ConfKind, Kind, id_text, is_reference};
 
 /// Checks a consumer that conforms to its schema; `id` is the username of the URL, if it names one.
 pub(super) fn check(

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::References;
-use crate::schema::is_reference;
-use crate::{Catalogue, Entry, Kind, split_credential_id};
+use crate::{Catalogue, Entry, Kind, is_reference, split_credential_id};
 
 /// Checks that nobody else is known by a key of this consumer's, or of a credential of its own. What a secret reference
 /// stands for is not known here.

@@ -5,7 +5,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 
-use crate::schema::is_reference;
+use crate::is_reference;
 
 /// Checks that a text has certificates in PEM and that the first one can be read.
 pub(super) fn certificate(text: &str) -> Result<(), String> {

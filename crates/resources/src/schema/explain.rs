@@ -36,7 +36,7 @@ impl Walk<'_> {
             _ => return Ok(()),
         };
         let wanted = rules.get("type").and_then(Value::as_str);
-        if matches!(wanted, None | Some("string")) && value.as_str().is_some_and(super::is_reference) {
+        if matches!(wanted, None | Some("string")) && value.as_str().is_some_and(crate::is_reference) {
             return Ok(());
         }
         if let Some(wanted) = wanted

@@ -39,32 +39,36 @@ pub(crate) use wording::quoted;
 use crate::Kind;
 use keywords::Patterns;
 
-/// A compiled JSON Schema that words violations as APISIX does.
+/// A JSON Schema that words violations as APISIX does.
+///
+/// Each part is made when it is first asked for: most kinds and plugins are never configured in most gateways, and each
+/// would cost time at start and memory for good.
 #[derive(Debug)]
 pub struct Schema {
-    document: Value,
-    rules: Result<Rules, String>,
+    document: LazyLock<Value, Box<dyn FnOnce() -> Value + Send>>,
+    rules: OnceLock<Result<Rules, String>>,
 }
 
 #[derive(Debug)]
 struct Rules {
-    /// Made when the first value is checked: most plugins of most gateways are never configured, and each costs memory.
-    validator: OnceLock<Result<Validator, String>>,
+    validator: Validator,
     patterns: Patterns,
 }
 
 impl Schema {
-    /// Takes a draft 7 document. The error names the keyword that no violation is worded for, or whose pattern is malformed;
-    /// what else is malformed fails the first check.
-    pub fn compile(document: Value) -> Result<Self, String> {
-        let rules = Rules::of(&document)?;
-        Ok(Self { document, rules: Ok(rules) })
+    /// Takes what makes a draft 7 document. A broken document fails every check; see [`Schema::fault`].
+    pub fn of(document: impl FnOnce() -> Value + Send + 'static) -> Self {
+        Self { document: LazyLock::new(Box::new(document)), rules: OnceLock::new() }
     }
 
-    /// As [`Schema::compile`], but a broken document fails every check instead: for documents of this crate.
-    fn built_in(document: Value) -> Self {
-        let rules = Rules::of(&document);
-        Self { document, rules }
+    /// As [`Schema::of`], made whole at once. The error names the keyword that no violation is worded for, or what else
+    /// is malformed.
+    pub fn compile(document: Value) -> Result<Self, String> {
+        let schema = Self::of(|| document);
+        match schema.rules() {
+            Ok(_) => Ok(schema),
+            Err(why) => Err(why.clone()),
+        }
     }
 
     /// The document, as the Admin API serves it.
@@ -72,13 +76,17 @@ impl Schema {
         &self.document
     }
 
+    /// What is wrong with the document itself: for the tests of those who write documents.
+    pub fn fault(&self) -> Option<&str> {
+        self.rules().as_ref().err().map(String::as_str)
+    }
+
     /// Checks a value. The error is the first violation in APISIX's words, such as
     /// `property "uri" validation failed: wrong type: expected string, got number`.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let broken = |why: &String| format!("a schema of this build is broken: {why}");
-        let rules = self.rules.as_ref().map_err(broken)?;
-        let validator = rules.validator.get_or_init(|| validator(&self.document));
-        if validator.as_ref().map_err(broken)?.is_valid(value) {
+        let rules = self.rules().as_ref().map_err(broken)?;
+        if rules.validator.is_valid(value) {
             return Ok(());
         }
         explain::first_violation(&self.document, value, &rules.patterns)
@@ -86,16 +94,16 @@ impl Schema {
 
     /// Puts the defaults of absent members into a value that passed [`Schema::check`].
     pub fn fill_defaults(&self, value: &mut Value) {
-        if let Ok(rules) = &self.rules {
+        if let Ok(rules) = self.rules() {
             defaults::fill(&self.document, value, &rules.patterns);
         }
     }
-}
 
-impl Rules {
-    fn of(document: &Value) -> Result<Self, String> {
-        let patterns = keywords::patterns(document)?;
-        Ok(Self { validator: OnceLock::new(), patterns })
+    fn rules(&self) -> &Result<Rules, String> {
+        self.rules.get_or_init(|| {
+            let patterns = keywords::patterns(&self.document)?;
+            Ok(Rules { validator: validator(&self.document)?, patterns })
+        })
     }
 }
 
@@ -110,16 +118,16 @@ fn validator(document: &Value) -> Result<Validator, String> {
 
 /// The schema of a kind; none for plugin metadata, whose schema is the plugin's, and secrets, whose schema is the manager's.
 pub fn of(kind: Kind) -> Option<&'static Schema> {
-    static ROUTE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(route::document()));
-    static SERVICE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(service::document()));
-    static PLUGIN_CONFIG: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(plugin_config::document()));
-    static CREDENTIAL: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(credential::document()));
-    static CONSUMER: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(consumer::document()));
-    static CONSUMER_GROUP: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(consumer_group::document()));
-    static GLOBAL_RULE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(global_rule::document()));
-    static UPSTREAM: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::document()));
-    static SSL: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(ssl::document()));
-    static PROTO: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(proto::document()));
+    static ROUTE: LazyLock<Schema> = LazyLock::new(|| Schema::of(route::document));
+    static SERVICE: LazyLock<Schema> = LazyLock::new(|| Schema::of(service::document));
+    static PLUGIN_CONFIG: LazyLock<Schema> = LazyLock::new(|| Schema::of(plugin_config::document));
+    static CREDENTIAL: LazyLock<Schema> = LazyLock::new(|| Schema::of(credential::document));
+    static CONSUMER: LazyLock<Schema> = LazyLock::new(|| Schema::of(consumer::document));
+    static CONSUMER_GROUP: LazyLock<Schema> = LazyLock::new(|| Schema::of(consumer_group::document));
+    static GLOBAL_RULE: LazyLock<Schema> = LazyLock::new(|| Schema::of(global_rule::document));
+    static UPSTREAM: LazyLock<Schema> = LazyLock::new(|| Schema::of(upstream::document));
+    static SSL: LazyLock<Schema> = LazyLock::new(|| Schema::of(ssl::document));
+    static PROTO: LazyLock<Schema> = LazyLock::new(|| Schema::of(proto::document));
     let schema: &'static Schema = match kind {
         Kind::Route => &ROUTE,
         Kind::Service => &SERVICE,
@@ -138,7 +146,7 @@ pub fn of(kind: Kind) -> Option<&'static Schema> {
 
 /// The schema of `_meta`, which every plugin's configuration may have.
 pub fn of_meta() -> &'static Schema {
-    static META: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(meta::document()));
+    static META: LazyLock<Schema> = LazyLock::new(|| Schema::of(meta::document));
     &META
 }
 
@@ -147,9 +155,9 @@ pub const SECRET_MANAGERS: [&str; 3] = ["vault", "aws", "gcp"];
 
 /// The schema of a secret manager's configuration; none if there is no manager of that name.
 pub fn of_secret_manager(manager: &str) -> Option<&'static Schema> {
-    static VAULT: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::vault()));
-    static AWS: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::aws()));
-    static GCP: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(secret::gcp()));
+    static VAULT: LazyLock<Schema> = LazyLock::new(|| Schema::of(secret::vault));
+    static AWS: LazyLock<Schema> = LazyLock::new(|| Schema::of(secret::aws));
+    static GCP: LazyLock<Schema> = LazyLock::new(|| Schema::of(secret::gcp));
     match manager {
         "vault" => Some(LazyLock::force(&VAULT)),
         "aws" => Some(LazyLock::force(&AWS)),
@@ -160,24 +168,19 @@ pub fn of_secret_manager(manager: &str) -> Option<&'static Schema> {
 
 /// The schema of an id.
 pub(crate) fn of_id() -> &'static Schema {
-    static ID: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(shared::id()));
+    static ID: LazyLock<Schema> = LazyLock::new(|| Schema::of(shared::id));
     &ID
 }
 
 /// The schema of an upstream's `key` under that `hash_on`; none where any key will do.
 pub fn of_hash_key(hash_on: &str) -> Option<&'static Schema> {
-    static VARIABLE: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::hash_variable()));
-    static HEADER: LazyLock<Schema> = LazyLock::new(|| Schema::built_in(upstream::hash_header()));
+    static VARIABLE: LazyLock<Schema> = LazyLock::new(|| Schema::of(upstream::hash_variable));
+    static HEADER: LazyLock<Schema> = LazyLock::new(|| Schema::of(upstream::hash_header));
     match hash_on {
         "vars" => Some(LazyLock::force(&VARIABLE)),
         "header" | "cookie" => Some(LazyLock::force(&HEADER)),
         _ => None,
     }
-}
-
-/// Whether a text stands for a secret that is kept elsewhere.
-pub(crate) fn is_reference(text: &str) -> bool {
-    text.starts_with("$secret://") || text.starts_with("$env://")
 }
 
 #[cfg(test)]

@@ -61,6 +61,11 @@ fn one_line_per_problem() {
 fn more_that_cannot_be_used() {
     for (text, part) in [
         ("apisix: {node_listen: []}", "expected at least one port"),
+        ("apisix: {data_encryption: {keyring: short}}", "keyring: expected a key of 16 or 32 bytes"),
+        (
+            "apisix: {data_encryption: {keyring: [0123456789abcdef, x]}}",
+            "keyring[1]: expected a key of 16 or 32",
+        ),
         ("apisix: {node_listen: [1, 1]}", "node_listen[1]: 0.0.0.0:1 stands twice"),
         ("apisix: {node_listen: [{ip: here, port: 1}]}", "node_listen[0].ip: expected an IP address"),
         ("apisix: {node_listen: [{ip: 127.0.0.1}]}", "node_listen[0]: port is missing"),
@@ -127,6 +132,9 @@ fn admin_keys_are_never_shown() {
         "deployment: {admin: {admin_key: {key: sesame}}}",
         "deployment: {admin: {admin_key: [{name: [sesame], key: [sesame], role: sesame}]}}",
         "deployment: {admin: sesame}",
+        "apisix: {data_encryption: {keyring: sesame}}",
+        "apisix: {data_encryption: {keyring: [[sesame]]}}",
+        "apisix: {data_encryption: {keyring: {sesame: sesame}}}",
     ] {
         let error = read(text, &[]).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("sesame"), "{text}: {error}");

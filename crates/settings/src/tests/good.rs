@@ -28,6 +28,7 @@ apisix:
   ssl: {ssl_trusted_certificate: /etc/ca.pem}
   router: {http: radixtree_host_uri}
   enable_http2: True
+  data_encryption: {enable_encrypt_fields: false, keyring: [0123456789abcdef, edd1c9f0985e76a2]}
   delete_uri_tail_slash: true
   max_post_args_readable_size: 1
   show_upstream_status_in_response_header: true
@@ -115,6 +116,11 @@ fn every_key_arrives() {
         (false, "logs/access.log", "$status", 32_768)
     );
 
+    let encryption = &settings.data_encryption;
+    let keys: Vec<_> = encryption.keyring.iter().map(|key| key.expose().as_str()).collect();
+    assert_eq!((encryption.encrypts_fields, keys), (false, vec!["0123456789abcdef", "edd1c9f0985e76a2"]));
+    assert!(!format!("{encryption:?}").contains("0123456789abcdef"));
+
     let data = &settings.data;
     assert_eq!(data.listen, [address("0.0.0.0:9081"), address("127.0.0.1:9082")]);
     let timeouts = [data.header_timeout, data.body_timeout, data.keepalive_timeout, data.send_timeout];
@@ -130,6 +136,13 @@ fn every_key_arrives() {
         admin.keys.iter().map(|k| (k.name.as_str(), k.key.expose().as_str(), k.role)).collect();
     assert_eq!(keys, [("boss", "sesame", Role::Admin), ("guest", "0123", Role::Viewer)]);
     assert!(!format!("{admin:?}").contains("sesame"));
+}
+
+#[test]
+fn one_key_needs_no_list() {
+    let one = good("apisix: {data_encryption: {keyring: qeddd145sfvddff3}}", &[]).settings.data_encryption;
+    assert_eq!((one.encrypts_fields, one.keyring.len()), (true, 1));
+    assert!(good("", &[]).settings.data_encryption.keyring.is_empty());
 }
 
 #[test]

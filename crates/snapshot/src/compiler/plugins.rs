@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use a6_resources::Plugins;
+use a6_resources::{Plugins, find_reference};
 use serde_json::Value;
 
 use super::Compiler;
@@ -48,8 +48,10 @@ impl<K: Kit> Compiler<K> {
         let spec = self.kit.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
         let meta = Meta::of(conf)?;
         let is_disabled = meta.as_ref().is_some_and(|meta| meta.is_disabled);
-        let site = Site { owner, upstreams: &self.targets.slots };
-        let plugin = match is_disabled {
+        let site = Site { owner, upstreams: &self.targets.slots, health: &self.targets.health };
+        // What is still a reference here was not resolved; its text is no secret.
+        let unresolved = find_reference(conf).filter(|_| !is_disabled).map(Arc::from);
+        let plugin = match is_disabled || unresolved.is_some() {
             true => None,
             false => Some(Arc::new(self.kit.compile(name, conf, &site).map_err(failed)?)),
         };
@@ -57,6 +59,7 @@ impl<K: Kit> Compiler<K> {
             name: spec.name,
             priority: meta.as_ref().and_then(|meta| meta.priority).unwrap_or(spec.priority),
             plugin,
+            unresolved,
             meta: meta.map(Arc::new),
             owner: owner.clone(),
             is_late: false,

@@ -5,12 +5,13 @@ use a6_resources::{Ssl, SslUsage};
 use serde_json::Value;
 
 use super::{Compiler, read};
-use crate::{ClientCertificate, Kit, Upstream, UpstreamSlots};
+use crate::{ClientCertificate, HealthRegistry, Kit, Upstream, UpstreamSlots};
 
 /// Upstreams that have an id, and the certificates that upstreams may name.
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) slots: UpstreamSlots,
+    pub(super) health: HealthRegistry,
     documents: HashMap<String, Arc<Value>>,
     certificates: HashMap<String, Arc<ClientCertificate>>,
 }
@@ -28,6 +29,9 @@ impl<K: Kit> Compiler<K> {
             upstream.client_certificate = self.targets.certificates.get(id).cloned();
             upstream.lacks_certificate = upstream.client_certificate.is_none();
         }
+        let certificate = upstream.client_certificate.as_deref();
+        upstream.unresolved = certificate.and_then(ClientCertificate::reference).map(Arc::from);
+        upstream.watch(&self.targets.health);
         Ok(upstream)
     }
 

@@ -1,6 +1,8 @@
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use crate::Health;
 
 /// In this time a measured latency loses all but 1/e of its weight.
 const DECAY_MS: f32 = 10_000.0;
@@ -19,8 +21,9 @@ pub struct BalancerState {
 /// configuration to the next.
 #[derive(Debug, Default)]
 pub struct NodeState {
+    /// What health checks have found.
+    pub health: Health,
     in_flight: AtomicU32,
-    is_unhealthy: AtomicBool,
     /// Moment of the last observation in ms since the start (upper half) and moving average in seconds as an `f32`
     /// (lower half): one word, so that they always belong together. 0 before the first observation.
     latency: AtomicU64,
@@ -36,16 +39,6 @@ impl NodeState {
     /// How many requests it has right now.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// False once a health check has given it up.
-    pub fn is_healthy(&self) -> bool {
-        !self.is_unhealthy.load(Ordering::Relaxed)
-    }
-
-    /// Tells what a health check has found.
-    pub fn set_healthy(&self, is_healthy: bool) {
-        self.is_unhealthy.store(!is_healthy, Ordering::Relaxed);
     }
 
     /// Tells how long a request took.

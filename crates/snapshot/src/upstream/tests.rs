@@ -185,13 +185,3 @@ fn latency_is_a_moving_average_that_fades() {
     state.observe_at(Duration::from_secs(1), u32::MAX - 4_999);
     assert!(is_near(state.latency_at(5_000), 1.0 / e));
 }
-
-#[test]
-fn health_is_what_was_told_last() {
-    let state = NodeState::default();
-    assert!(state.is_healthy());
-    state.set_healthy(false);
-    assert!(!state.is_healthy());
-    state.set_healthy(true);
-    assert!(state.is_healthy());
-}

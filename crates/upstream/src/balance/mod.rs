@@ -110,7 +110,8 @@ pub fn choose<P: Peer>(
 /// The places, in order, of those that may be chosen: the healthy ones, or all if none is healthy; of them those that
 /// were not tried; of them those of the highest priority; of them those with a weight, or all if none has one.
 fn contenders<P: Peer>(peers: &[P], tried: &[usize]) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..peers.len()).filter(|place| peers[*place].state().is_healthy()).collect();
+    let mut left: Vec<usize> =
+        (0..peers.len()).filter(|place| peers[*place].state().health.is_healthy()).collect();
     if left.is_empty() {
         left = (0..peers.len()).collect();
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use a6_snapshot::HashOn;
+use a6_snapshot::{Checks, Finding, HashOn};
 
 use super::*;
 
@@ -55,6 +55,13 @@ fn choose_for(
 fn sequence(balancer: &Balancer, peers: &[Server], count: usize) -> Vec<usize> {
     let state = BalancerState::default();
     (0..count).map(|_| choose_for(balancer, peers, &state, "k", &[]).unwrap()).collect()
+}
+
+/// Has health checks find a server dead.
+fn give_up(server: &Server) {
+    let checks = serde_json::json!({"active": {"unhealthy": {"tcp_failures": 1}}});
+    let limits = Checks::parse(&checks).unwrap().active.limits;
+    assert_eq!(server.state.health.report(Finding::TcpFailure, &limits), Some(false));
 }
 
 fn all_balancers() -> [Balancer; 4] {
@@ -118,7 +125,7 @@ fn who_may_be_chosen() {
     for (shares, unhealthy, tried, expected) in cases {
         let peers = servers(shares);
         for place in unhealthy {
-            peers[*place].state.set_healthy(false);
+            give_up(&peers[*place]);
         }
         assert_eq!(contenders(&peers, tried), expected, "{shares:?} {unhealthy:?} {tried:?}");
     }
@@ -146,7 +153,7 @@ fn one_node_needs_no_balancer() {
     balancers.push(Balancer::Unknown("fastest".into()));
     for balancer in balancers {
         let (one, state) = (servers(&[(0, 0)]), BalancerState::default());
-        one[0].state.set_healthy(false);
+        give_up(&one[0]);
         let mut never = || -> Option<String> { panic!("asked for a key") };
         assert_eq!(choose(&balancer, &one, &state, &mut never, &[]), Ok(0), "{balancer:?}");
         assert_eq!(choose(&balancer, &one, &state, &mut never, &[0]), Err(PickError::AllTried));
@@ -195,9 +202,9 @@ fn few_keys_move_when_a_node_leaves() {
 fn keys_of_an_unhealthy_or_tried_node_move_and_no_others() {
     let peers = servers(&[(1, 0); 4]);
     let before = keys(&peers);
-    peers[2].state.set_healthy(false);
+    give_up(&peers[2]);
     let after = keys(&peers);
-    peers[2].state.set_healthy(true);
+    peers[2].state.health.reset();
     let (balancer, state) = (Balancer::ConsistentHash(HashOn::Consumer), BalancerState::default());
     for (key, (before, after)) in before.iter().zip(&after).enumerate() {
         assert!(*after != 2 && (*before == 2 || before == after), "user-{key}: {before} -> {after}");

@@ -1,0 +1,174 @@
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use a6_core::{Budget, Fault, FaultKind, Secret};
+use a6_protocols::Scheme;
+use a6_snapshot::{
+    Active, BodyLimits, Checked, CheckedNode, Finding, HealthRegistry, ProbeKind, RequestBody, Target,
+    Timeouts,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::dial::Dial;
+use crate::{Call, Feed, Identity, Resolver, Terms, TlsRoots, Upstream};
+
+/// How long an owner that is no longer in force may be asked about, at most.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Asks all nodes of a registry after their health, on this thread, until it is dropped.
+pub async fn watch_health(registry: HealthRegistry, resolver: Arc<Resolver>, roots: Arc<TlsRoots>) {
+    let prober = Rc::new(Prober { client: Upstream::new(resolver.clone(), roots.clone()), resolver, roots });
+    let watch = async move {
+        let mut tended: Vec<Weak<Checked>> = Vec::new();
+        loop {
+            tended.retain(|known| known.strong_count() > 0);
+            for checked in registry.all() {
+                let checked = Arc::downgrade(&checked);
+                if !tended.iter().any(|known| known.ptr_eq(&checked)) {
+                    tokio::task::spawn_local(tend(prober.clone(), checked.clone()));
+                    tended.push(checked);
+                }
+            }
+            registry.added().await;
+        }
+    };
+    LocalSet::new().run_until(watch).await
+}
+
+struct Prober {
+    client: Upstream,
+    resolver: Arc<Resolver>,
+    roots: Arc<TlsRoots>,
+}
+
+/// Checks the nodes of one owner, each when it is due, until the owner is gone.
+async fn tend(prober: Rc<Prober>, checked: Weak<Checked>) {
+    let mut due: Vec<Instant> = Vec::new();
+    let mut busy: Vec<bool> = Vec::new();
+    let mut probes = JoinSet::new();
+    loop {
+        let next = {
+            let Some(owner) = checked.upgrade() else { return };
+            let now = Instant::now();
+            due.resize(owner.nodes.len(), now);
+            busy.resize(owner.nodes.len(), false);
+            for place in 0..owner.nodes.len() {
+                if !busy[place] && due[place] <= now && probes.len() < owner.checks.active.concurrency {
+                    busy[place] = true;
+                    let (prober, owner) = (prober.clone(), owner.clone());
+                    probes.spawn_local(async move {
+                        let interval = check(&prober, &owner, place).await;
+                        (place, now + interval)
+                    });
+                }
+            }
+            let waiting = due.iter().zip(&busy).filter(|(_, busy)| !**busy).map(|(due, _)| *due);
+            waiting
+                .min()
+                .map_or(now + LINGER, |first| first.clamp(now + Duration::from_millis(1), now + LINGER))
+        };
+        tokio::select! {
+            Some(Ok((place, again))) = probes.join_next() => (busy[place], due[place]) = (false, again),
+            () = tokio::time::sleep_until(next.into()) => {}
+        }
+    }
+}
+
+/// Probes one node and counts what was found. Gives the time until it is asked again.
+async fn check(prober: &Prober, owner: &Checked, place: usize) -> Duration {
+    let (node, active) = (&owner.nodes[place], &owner.checks.active);
+    let probe = tokio::time::timeout(active.timeout, prober.probe(owner, node));
+    let finding = match probe.await {
+        Err(_) => Some(Finding::Timeout),
+        Ok(Ok(None)) => Some(Finding::Success),
+        Ok(Ok(Some(status))) => active.limits.finding(status),
+        Ok(Err(fault)) => Some(found(&fault)),
+    };
+    let health = &node.state.health;
+    match finding.and_then(|finding| health.report(finding, &active.limits)) {
+        Some(true) => tracing::info!(owner = &*owner.key, node = %node.target, "healthy again"),
+        Some(false) => tracing::warn!(owner = &*owner.key, node = %node.target, ?finding, "unhealthy"),
+        None => {}
+    }
+    if health.is_healthy() { active.healthy_interval } else { active.unhealthy_interval }
+}
+
+/// What a failed request tells of a node.
+pub fn found(fault: &Fault) -> Finding {
+    match fault.kind {
+        FaultKind::UpstreamTimeout => Finding::Timeout,
+        _ => Finding::TcpFailure,
+    }
+}
+
+impl Prober {
+    /// The status of the answer; none where a connection was all that was asked for.
+    async fn probe(&self, owner: &Checked, node: &CheckedNode) -> Result<Option<u16>, Fault> {
+        let active = &owner.checks.active;
+        let scheme = match active.kind {
+            ProbeKind::Http | ProbeKind::Tcp => Scheme::Http,
+            ProbeKind::Https => Scheme::Https,
+        };
+        let target = Target {
+            scheme,
+            host: node.target.host.clone(),
+            port: active.port.unwrap_or(node.target.port),
+            verify: active.verify,
+        };
+        let limit = active.timeout;
+        if active.kind == ProbeKind::Tcp {
+            let dial = Dial { target: &target, identity: None, is_http2: false, limit };
+            return dial.open(&self.resolver, &self.roots).await.map(|_| None);
+        }
+        let host = active.host.as_deref().unwrap_or(&node.host);
+        let server_name = active.host.clone().unwrap_or_else(|| target.host.as_ref().into());
+        let identity = Identity { server_name, certificate: owner.certificate.clone() };
+        let call = Call {
+            target: Arc::new(target),
+            keepalive: None,
+            timeout: limit,
+            method: active.method.clone(),
+            keep_header: |_| false,
+            head: Secret::new(head(active, host)),
+            body: vec![Bytes::copy_from_slice(active.body.as_bytes())],
+        };
+        let terms = Terms {
+            timeouts: Timeouts { connect: limit, send: limit, read: limit },
+            identity: (scheme == Scheme::Https).then(|| Arc::new(identity)),
+            max_requests: 1,
+            is_repeatable: false,
+            upgrades: false,
+            feed: Feed::Nothing,
+        };
+        let limits = BodyLimits { budget: Budget::new(0), timeout: limit, max: 0 };
+        let answer = self.client.forward(&call, &terms, &mut RequestBody::of(Bytes::new(), limits)).await?;
+        Ok(Some(answer.head.status.as_u16()))
+    }
+}
+
+/// A probe's head; the checks' own headers win over those that every probe has.
+fn head(active: &Active, host: &str) -> Bytes {
+    let mut head = BytesMut::with_capacity(256);
+    head.put_slice(format!("{} {} HTTP/1.1\r\n", active.method, active.path).as_bytes());
+    let mut put = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            head.put_slice(part);
+        }
+    };
+    let length = (!active.body.is_empty()).then(|| active.body.len().to_string());
+    for (name, value) in [("host", host), ("connection", "close"), ("user-agent", "a6-health-check")] {
+        if !active.headers.iter().any(|(given, _)| given == name) {
+            put(name, value.as_bytes());
+        }
+    }
+    for (name, value) in active.headers.iter().filter(|(name, _)| name != "content-length") {
+        put(name.as_str(), value.as_bytes());
+    }
+    if let Some(length) = length {
+        put("content-length", length.as_bytes());
+    }
+    head.put_slice(b"\r\n");
+    head.freeze()
+}

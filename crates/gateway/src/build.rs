@@ -125,7 +125,7 @@ fn open(lane: &Lane, instance: &Instance, request: &Request, wanted: Wanted<'_>)
     let Wanted { plan, model, stream } = wanted;
     let (method, path, query) = match lane {
         Lane::Passing(path) => {
-            let path = match (path, &instance.account) {
+            let path: Arc<str> = match (path, &instance.account) {
                 (Some(path), _) => Arc::from(&**path),
                 // What is signed is sent in one way of writing only.
                 (None, Some(Account::Aws(_))) => Arc::from(sigv4::wire_path(path_of(request))),

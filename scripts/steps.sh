@@ -4,7 +4,7 @@
 # All cargo calls name the whole workspace with all targets, or the same three release binaries: another selection
 # would resolve other features and compile the dependencies once more.
 
-# The SDKs talk to the development build, which the step `tests` has made already.
+# The SDKs and schemathesis talk to the development build, which the step `tests` has made already.
 debug_binaries() {
   cargo build --locked --workspace --all-targets
   export A6_BIN="$PWD/target/debug/a6"

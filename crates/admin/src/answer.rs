@@ -1,11 +1,13 @@
 use std::borrow::Cow;
 
-use a6_resources::{Entry, Kind};
+use a6_resources::{Entry, Kind, Shown};
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::view::State;
 
 /// Status and body of a response; the bodies are those of APISIX's Admin API, version v3.
 pub(crate) struct Answer {
@@ -74,10 +76,10 @@ pub(crate) fn label(kind: Kind, id: &str) -> String {
     format!("{}/{id}", kind.spec().collection)
 }
 
-/// The document of a resource as clients of the Admin API see it: the key of a certificate is never sent back.
+/// The document of a resource without what its kind never shows: the key of a certificate.
 pub(crate) fn shown(kind: Kind, value: &Value) -> Cow<'_, Value> {
     match value {
-        Value::Object(members) if kind == Kind::Ssl => {
+        Value::Object(members) if kind.spec().shown == Shown::Absent => {
             let mut members = members.clone();
             for name in kind.spec().secrets {
                 members.shift_remove(*name);
@@ -100,9 +102,9 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The entry with its own document.
-    pub(crate) fn of(entry: &'a Entry) -> Self {
-        Self::with(entry, shown(entry.kind, &entry.value))
+    /// The entry as a read shows it.
+    pub(crate) fn of(entry: &'a Entry, state: &'a State) -> Self {
+        Self::with(entry, state.shown(entry))
     }
 
     /// The entry with another form of its document.

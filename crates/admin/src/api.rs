@@ -253,8 +253,8 @@ fn read(state: &AdminState, place: &Place, query: &Query) -> Answer {
     match &place.id {
         None if place.kind == Kind::Secret && place.owner.is_some() => Answer::missing(),
         None => list::list(place.kind, place.owner.as_deref(), &content, query),
-        Some(id) => content
-            .get(place.kind, &place.stored_id(id))
-            .map_or_else(Answer::missing, |entry| Answer::json(StatusCode::OK, &Envelope::of(entry))),
+        Some(id) => content.get(place.kind, &place.stored_id(id)).map_or_else(Answer::missing, |entry| {
+            Answer::json(StatusCode::OK, &Envelope::of(entry, &content))
+        }),
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use a6_resources::{Catalogue, Change, Kind, check, credential_id, id_text, referrer};
+use a6_resources::{Catalogue, Change, Kind, Shown, check, credential_id, id_text, referrer};
 use a6_store::Store;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -174,7 +174,7 @@ fn delete(write: &Write, context: &Context<'_>) -> Result<Prepared, Answer> {
     let id = place.id.as_deref().ok_or_else(|| missing_id(kind))?;
     let id = place.stored_id(id);
     if !write.force
-        && let Some(reason) = referrer(kind, &id, &mut context.state.all())
+        && let Some(reason) = referrer(kind, &id, &mut context.state.referrers(kind, &id))
     {
         return Err(Answer::refused(reason));
     }
@@ -202,7 +202,7 @@ fn deletion(kind: Kind, id: String) -> Change {
     Change { kind, id, value: None }
 }
 
-/// The answer shows the document as it is kept, with its secrets sealed.
+/// The answer shows the document as it is kept, with its secrets sealed, unless its kind shows them open.
 fn stored(
     kind: Kind,
     id: String,
@@ -211,7 +211,10 @@ fn stored(
     context: &Context<'_>,
 ) -> Result<Prepared, Answer> {
     let value = Arc::new(Value::Object(value));
-    let at_rest = context.store.at_rest(kind, &id, &value);
+    let at_rest = match kind.spec().shown {
+        Shown::Open => Ok((*value).clone()),
+        Shown::Sealed | Shown::Absent => context.store.at_rest(kind, &id, &value),
+    };
     let at_rest =
         at_rest.map_err(|error| Answer::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     // Where nothing is sealed, a certificate's key is left out.
@@ -284,7 +287,11 @@ fn checked(
     value: Map<String, Value>,
     context: &Context<'_>,
 ) -> Result<Map<String, Value>, Answer> {
-    let value = Value::Object(value);
+    let mut value = Value::Object(value);
+    // What a read showed sealed may be written back.
+    if let Some((id, sealer)) = id.zip(context.store.sealer()) {
+        sealer.open_own(kind, id, &mut value);
+    }
     check(kind, id, &value, context.state, context.catalogue).map_err(Answer::refused)?;
     members(value)
 }

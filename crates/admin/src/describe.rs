@@ -77,7 +77,7 @@ fn plugin(catalogue: &dyn Catalogue, name: &str, query: &Query) -> Answer {
 }
 
 /// The schema of a plugin's configuration with `_meta`, which no plugin knows of. APISIX marks that it was put in.
-fn of_route(spec: &PluginSpec) -> Value {
+pub(crate) fn of_route(spec: &PluginSpec) -> Value {
     let mut document = spec.schema.document().clone();
     if spec.kind != Some("auth") {
         name_secrets(spec, &mut document);
@@ -93,7 +93,7 @@ fn of_route(spec: &PluginSpec) -> Value {
 }
 
 /// The schema of an auth plugin's configuration in a consumer: there are its secrets.
-fn of_consumer(spec: &PluginSpec, schema: &Schema) -> Value {
+pub(crate) fn of_consumer(spec: &PluginSpec, schema: &Schema) -> Value {
     let mut document = schema.document().clone();
     name_secrets(spec, &mut document);
     document

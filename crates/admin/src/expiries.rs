@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use a6_resources::{Change, Kind};
@@ -9,39 +9,49 @@ const LOOK: u64 = 1_000;
 
 /// What is to end, and when, in Unix milliseconds. The store has the same, for the next start.
 #[derive(Debug, Default)]
-pub(crate) struct Expiries(BTreeMap<(Kind, String), u64>);
+pub(crate) struct Expiries {
+    by_place: BTreeMap<(Kind, String), u64>,
+    /// The same, what ends first in front: each write looks here, however much is to end some day.
+    by_time: BTreeSet<(u64, Kind, String)>,
+}
 
 impl Expiries {
     /// What the store has.
     pub(crate) fn of(stored: Vec<Expiry>) -> Self {
-        Self(stored.into_iter().map(|expiry| ((expiry.kind, expiry.id), expiry.at)).collect())
+        let by_time = stored.iter().map(|expiry| (expiry.at, expiry.kind, expiry.id.clone())).collect();
+        let by_place = stored.into_iter().map(|expiry| ((expiry.kind, expiry.id), expiry.at)).collect();
+        Self { by_place, by_time }
     }
 
     /// Notes what was committed: what was written ends at `until` or lasts, what was deleted is gone.
     pub(crate) fn note(&mut self, changes: &[Change], until: Option<u64>) {
         for change in changes {
             let place = (change.kind, change.id.clone());
-            match until.filter(|_| change.value.is_some()) {
-                Some(at) => self.0.insert(place, at),
-                None => self.0.remove(&place),
-            };
+            if let Some(at) = self.by_place.remove(&place) {
+                self.by_time.remove(&(at, change.kind, change.id.clone()));
+            }
+            if let Some(at) = until.filter(|_| change.value.is_some()) {
+                self.by_time.insert((at, change.kind, change.id.clone()));
+                self.by_place.insert(place, at);
+            }
         }
     }
 
     /// When the resource ends; none if it lasts.
     pub(crate) fn of_resource(&self, kind: Kind, id: &str) -> Option<u64> {
-        self.0.get(&(kind, id.to_string())).copied()
+        self.by_place.get(&(kind, id.to_string())).copied()
     }
 
     /// What has ended by then.
     pub(crate) fn due(&self, now: u64) -> Vec<(Kind, String)> {
-        self.0.iter().filter(|(_, at)| **at <= now).map(|(place, _)| place.clone()).collect()
+        let due = self.by_time.iter().take_while(|(at, ..)| *at <= now);
+        due.map(|(_, kind, id)| (*kind, id.clone())).collect()
     }
 
     /// How long nothing ends; none if everything lasts. Not less than until `earliest`.
     pub(crate) fn pause(&self, now: u64, earliest: u64) -> Option<Duration> {
-        let next = *self.0.values().min()?;
-        Some(Duration::from_millis(next.max(earliest).saturating_sub(now).min(LOOK)))
+        let (next, ..) = self.by_time.first()?;
+        Some(Duration::from_millis((*next).max(earliest).saturating_sub(now).min(LOOK)))
     }
 }
 

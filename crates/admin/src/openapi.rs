@@ -2,16 +2,29 @@
 //!
 //! - `openapi/kinds.rs`: the operations of every kind of resource.
 //! - `openapi/others.rs`: plugins, schemas, checks.
-//! - `openapi/parts.rs`: schemas and answers that operations share.
+//! - `openapi/parts.rs`: schemas and answers that operations share; `openapi/plugins.rs`: those of plugins.
 
 mod kinds;
 mod others;
 mod parts;
+mod plugins;
 #[cfg(test)]
 mod tests;
 
 use a6_resources::{Catalogue, Kind};
 use serde_json::{Map, Value, json};
+
+const DESCRIPTION: &str = "\
+Routes, services, upstreams and all else that a6 is configured with. A write that is answered with 200 or 201 is on disk and in \
+force.
+
+A key has a role: `admin` may do everything, `viewer` may only GET (else 401). Which client addresses are let in says \
+`deployment.admin.allow_admin` (else 403), by which names the API is called `a6.admin_hosts` (else 403).
+
+`modifiedIndex` grows with every write, over all resources. With `If-Match: «modifiedIndex»` a write is done only if nobody wrote \
+in between (else 412).
+
+A method that is not listed here is answered with 404, where a kind of resource lacks it with 405.";
 
 /// The document.
 pub(crate) fn document(catalogue: &dyn Catalogue) -> Value {
@@ -25,21 +38,27 @@ pub(crate) fn document(catalogue: &dyn Catalogue) -> Value {
         "info": {
             "title": "a6 Admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Routes, services, upstreams and all else that a6 is configured with.",
+            "description": DESCRIPTION,
         },
         "servers": [{"url": "/"}],
         "security": [{"header": []}, {"query": []}, {"cookie": []}],
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "header": {"type": "apiKey", "in": "header", "name": "X-API-KEY"},
-                "query": {"type": "apiKey", "in": "query", "name": "api_key"},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "x_api_key"},
+                "header": key("header", "X-API-KEY"),
+                "query": key("query", "api_key"),
+                "cookie": key("cookie", "x_api_key"),
             },
-            "schemas": parts::schemas(),
+            "schemas": parts::schemas(catalogue),
             "responses": parts::responses(),
         },
     })
+}
+
+fn key(place: &str, name: &str) -> Value {
+    let description =
+        "One of `deployment.admin.admin_key`. Of several places the query counts first, the cookie last.";
+    json!({"type": "apiKey", "in": place, "name": name, "description": description})
 }
 
 /// One method of a path.
@@ -49,6 +68,8 @@ struct Operation {
     parameters: Vec<Value>,
     /// The schema of the request's body, if it has one.
     body: Option<Value>,
+    /// The body may be YAML, too.
+    takes_yaml: bool,
     /// Answers by status; those that every operation may give are added.
     answers: Vec<(&'static str, Value)>,
 }
@@ -64,7 +85,6 @@ impl Operation {
             ("404", "NotFound"),
             ("408", "SlowBody"),
             ("503", "Unavailable"),
-            ("default", "Other"),
         ] {
             responses.entry(status).or_insert_with(|| reference("responses", name));
         }
@@ -74,7 +94,10 @@ impl Operation {
         members.insert("tags".to_string(), json!([tag]));
         members.insert("parameters".to_string(), Value::Array(self.parameters));
         if let Some(schema) = self.body {
-            let content = json!({"application/json": {"schema": schema}});
+            let mut content = json!({"application/json": {"schema": schema}});
+            if self.takes_yaml {
+                content["application/yaml"] = json!({"schema": schema});
+            }
             members.insert("requestBody".to_string(), json!({"required": true, "content": content}));
         }
         members.insert("responses".to_string(), Value::Object(responses));

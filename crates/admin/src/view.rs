@@ -1,9 +1,13 @@
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use a6_resources::{Change, Entry, Kind, References};
+use a6_resources::{Change, Entry, Kind, References, Shown, each_own_secret, has_own_secret, referred};
 use a6_snapshot::Rejection;
+use a6_store::Sealer;
 use serde_json::{Map, Value, json};
+
+use crate::answer::shown;
 
 /// What is stored and in force, for readers on any thread. Only the writer's thread changes it, after the store and
 /// the snapshot have taken a change.
@@ -15,14 +19,28 @@ pub struct View {
 pub(crate) struct State {
     pub(crate) revision: u64,
     entries: BTreeMap<(Kind, String), Entry>,
+    /// What reads show of documents whose secrets they show sealed. Sealed once per write, so that two reads are alike.
+    sealed: BTreeMap<(Kind, String), Arc<Value>>,
+    /// Who refers to a resource: a deletion looks only at those.
+    referrers: BTreeMap<(Kind, String), BTreeSet<(Kind, String)>>,
+    sealer: Option<Arc<dyn Sealer>>,
     last_change: Option<Value>,
     last_rejected: Option<Value>,
 }
 
 impl View {
-    /// A view of what the store has loaded.
-    pub(crate) fn new(revision: u64, entries: Vec<Entry>) -> Self {
-        let state = State { revision, entries: by_key(entries), last_change: None, last_rejected: None };
+    /// A view of what the store has loaded, with somebody who seals the secrets that reads do not show open.
+    pub(crate) fn new(revision: u64, entries: Vec<Entry>, sealer: Option<Arc<dyn Sealer>>) -> Self {
+        let mut state = State {
+            revision,
+            entries: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            referrers: BTreeMap::new(),
+            sealer,
+            last_change: None,
+            last_rejected: None,
+        };
+        state.load(entries);
         Self { state: RwLock::new(state) }
     }
 
@@ -57,7 +75,7 @@ impl View {
     pub(crate) fn reload(&self, revision: u64, entries: Vec<Entry>) {
         let mut state = self.write();
         state.revision = revision;
-        state.entries = by_key(entries);
+        state.load(entries);
     }
 
     /// Everything that is stored.
@@ -106,21 +124,75 @@ impl State {
             .map(|(_, entry)| entry)
     }
 
+    /// The entries that refer to a resource, in the order of kind and id.
+    pub(crate) fn referrers(&self, kind: Kind, id: &str) -> impl Iterator<Item = &Entry> {
+        let places = self.referrers.get(&(kind, id.to_string()));
+        places.into_iter().flatten().filter_map(|place| self.entries.get(place))
+    }
+
+    /// The document as a read shows it.
+    pub(crate) fn shown<'a>(&'a self, entry: &'a Entry) -> Cow<'a, Value> {
+        let is_sealed = entry.kind.spec().shown == Shown::Sealed && has_own_secret(entry.kind, &entry.value);
+        let sealed = is_sealed.then(|| self.sealed.get(&(entry.kind, entry.id.clone()))).flatten();
+        sealed.map_or_else(|| shown(entry.kind, &entry.value), |sealed| Cow::Borrowed(&**sealed))
+    }
+
+    fn load(&mut self, entries: Vec<Entry>) {
+        (self.entries, self.sealed, self.referrers) = Default::default();
+        for entry in entries {
+            self.put(entry);
+        }
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let place = (entry.kind, entry.id.clone());
+        self.remove(&place);
+        for referred in referred(entry.kind, &entry.value) {
+            self.referrers.entry(referred).or_default().insert(place.clone());
+        }
+        if let Some(sealed) = self.seal(&entry) {
+            self.sealed.insert(place.clone(), Arc::new(sealed));
+        }
+        self.entries.insert(place, entry);
+    }
+
+    fn remove(&mut self, place: &(Kind, String)) {
+        self.sealed.remove(place);
+        let Some(old) = self.entries.remove(place) else { return };
+        for referred in referred(old.kind, &old.value) {
+            if let Some(referrers) = self.referrers.get_mut(&referred) {
+                referrers.remove(place);
+                if referrers.is_empty() {
+                    self.referrers.remove(&referred);
+                }
+            }
+        }
+    }
+
+    fn seal(&self, entry: &Entry) -> Option<Value> {
+        let sealer = self.sealer.as_ref().filter(|_| entry.kind.spec().shown == Shown::Sealed)?;
+        sealer.seal_own(entry.kind, &entry.id, &entry.value).unwrap_or_else(|error| {
+            tracing::error!(id = entry.id, %error, "a secret cannot be sealed; reads do not show it");
+            let mut hidden = (*entry.value).clone();
+            each_own_secret(entry.kind, &mut hidden, &mut |_, secret| *secret = Value::from("***"));
+            Some(hidden)
+        })
+    }
+
     fn apply(&mut self, change: &Change, revision: u64) {
         let place = (change.kind, change.id.clone());
         let Some(value) = &change.value else {
-            self.entries.remove(&place);
+            self.remove(&place);
             return;
         };
         let created = self.entries.get(&place).map_or(revision, |old| old.created);
-        let entry = Entry {
+        self.put(Entry {
             kind: change.kind,
             id: change.id.clone(),
             value: value.clone(),
             created,
             modified: revision,
-        };
-        self.entries.insert(place, entry);
+        });
     }
 }
 
@@ -132,8 +204,4 @@ impl References for State {
     fn entries(&self, kind: Kind) -> Box<dyn Iterator<Item = &Entry> + '_> {
         Box::new(self.of_kind(kind))
     }
-}
-
-fn by_key(entries: Vec<Entry>) -> BTreeMap<(Kind, String), Entry> {
-    entries.into_iter().map(|entry| ((entry.kind, entry.id.clone()), entry)).collect()
 }

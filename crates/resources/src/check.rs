@@ -32,7 +32,7 @@ mod upstream;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use referrer::referrer;
+pub use referrer::{referred, referrer};
 
 use crate::{
     Catalogue, ConfKind, Consumer, ConsumerGroup, Credential, Entry, GlobalRule, Kind, PluginConfig, Route,

@@ -33,6 +33,17 @@ pub enum Kind {
     Secret,
 }
 
+/// What the Admin API shows of the secrets that a kind has outside of plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The secrets as they were written.
+    Open,
+    /// The sealed texts, which may be written back where they came from.
+    Sealed,
+    /// The sealed texts in answers to writes, and nothing in answers to reads.
+    Absent,
+}
+
 /// The names of a kind, and how it is written.
 #[derive(Debug)]
 pub struct KindSpec {
@@ -53,6 +64,8 @@ pub struct KindSpec {
     pub has_patch: bool,
     /// Dotted paths of members outside of plugins that hold secrets; a list means each of its items.
     pub secrets: &'static [&'static str],
+    /// What the Admin API shows of those.
+    pub shown: Shown,
 }
 
 const SPECS: [KindSpec; 12] = [
@@ -65,6 +78,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: true,
         has_patch: true,
         secrets: &["upstream.tls.client_key"],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Service,
@@ -75,6 +89,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: true,
         has_patch: true,
         secrets: &["upstream.tls.client_key"],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::PluginConfig,
@@ -85,6 +100,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: true,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Credential,
@@ -95,6 +111,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: false,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Consumer,
@@ -105,6 +122,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: false,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::ConsumerGroup,
@@ -115,6 +133,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: true,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::GlobalRule,
@@ -125,6 +144,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: true,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Upstream,
@@ -135,6 +155,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: true,
         has_patch: true,
         secrets: &["tls.client_key"],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::PluginMetadata,
@@ -145,6 +166,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: false,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Ssl,
@@ -155,6 +177,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: true,
         has_patch: true,
         secrets: &["key", "keys"],
+        shown: Shown::Absent,
     },
     KindSpec {
         kind: Kind::Proto,
@@ -165,6 +188,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: true,
         has_patch: false,
         secrets: &[],
+        shown: Shown::Sealed,
     },
     KindSpec {
         kind: Kind::Secret,
@@ -175,6 +199,7 @@ const SPECS: [KindSpec; 12] = [
         has_post: false,
         has_patch: true,
         secrets: &["token", "secret_access_key", "session_token", "auth_config.private_key"],
+        shown: Shown::Open,
     },
 ];
 

@@ -26,18 +26,18 @@ mod template;
 mod types;
 
 pub use catalogue::{Catalogue, ConfKind, PluginSpec};
-pub use check::{References, check, referrer};
+pub use check::{References, check, referred, referrer};
 pub use identity::{
     Consumer, ConsumerGroup, Credential, GlobalRule, PluginConfig, PluginMetadata, credential_id,
     split_credential_id, split_secret_id,
 };
-pub use kind::{Change, Entry, Kind, KindSpec};
+pub use kind::{Change, Entry, Kind, KindSpec, Shown};
 pub use reference::{ENV_PREFIX, SECRET_PREFIX, after_prefix, find_reference, is_reference};
 pub use schema::{
     SECRET_MANAGERS, Schema, of as schema_of, of_hash_key as schema_of_hash_key, of_meta as schema_of_meta,
     of_secret_manager as schema_of_secret_manager,
 };
-pub use secrets::each_secret;
+pub use secrets::{each_own_secret, each_secret, has_own_secret};
 pub use strict_json::StrictValue;
 pub use template::{Rendered, Template};
 pub use types::{

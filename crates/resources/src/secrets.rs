@@ -27,9 +27,20 @@ pub fn each_secret(
             }
         }
     }
+    each_own_secret(kind, document, visit);
+}
+
+/// Visits the secrets that the kind itself has; those of plugins are left out.
+pub fn each_own_secret(kind: Kind, document: &mut Value, visit: &mut dyn FnMut(&str, &mut Value)) {
     for path in kind.spec().secrets {
         at_path(document, path, path, visit);
     }
+}
+
+/// Whether a document has a secret of its kind.
+pub fn has_own_secret(kind: Kind, document: &Value) -> bool {
+    let find = |path: &&str| path.split('.').try_fold(document, |place, name| place.get(name)).is_some();
+    kind.spec().secrets.iter().any(find)
 }
 
 /// What a plugin declares as encrypted in its metadata.
@@ -89,6 +100,20 @@ mod tests {
         for (mut value, path, expected) in cases {
             at_path(&mut value, path, path, &mut |_, secret| *secret = Value::from("***"));
             assert_eq!(value, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn own_secrets_are_found_where_they_are() {
+        for (kind, document, expected) in [
+            (Kind::Upstream, json!({"tls": {"client_key": "k"}}), true),
+            (Kind::Upstream, json!({"tls": {"client_cert": "c"}}), false),
+            (Kind::Route, json!({"upstream": {"tls": {"client_key": "k"}}}), true),
+            (Kind::Route, json!({"tls": {"client_key": "k"}}), false),
+            (Kind::Ssl, json!({"keys": ["k"]}), true),
+            (Kind::Consumer, json!({"plugins": {"key-auth": {"key": "k"}}}), false),
+        ] {
+            assert_eq!(has_own_secret(kind, &document), expected, "{kind:?} {document}");
         }
     }
 }

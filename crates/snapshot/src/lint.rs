@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use a6_resources::{Catalogue, Entry, Kind, id_text};
 use serde_json::{Map, Value};
@@ -16,7 +16,10 @@ pub fn lint(entries: &[Entry], catalogue: &dyn Catalogue, exposed: bool) -> Vec<
 }
 
 fn open_purses<'a>(entries: &'a [Entry], catalogue: &'a dyn Catalogue) -> impl Iterator<Item = String> + 'a {
-    let of_kind = |kind: Kind, id: &str| entries.iter().find(|entry| entry.kind == kind && entry.id == id);
+    let layers = entries.iter().filter(|entry| matches!(entry.kind, Kind::Service | Kind::PluginConfig));
+    let layers: HashMap<(Kind, &str), &Entry> =
+        layers.map(|entry| ((entry.kind, entry.id.as_str()), entry)).collect();
+    let of_kind = move |kind: Kind, id: &str| layers.get(&(kind, id)).copied();
     let rules: Vec<_> = entries.iter().filter(|entry| entry.kind == Kind::GlobalRule).collect();
     let routes = entries.iter().filter(|entry| entry.kind == Kind::Route);
     routes.filter_map(move |route| {

@@ -20,6 +20,8 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use a6_resources::{Change, Entry, Kind};
 use serde_json::Value;
 
@@ -57,6 +59,10 @@ pub trait Store: Send {
 
     /// Opens what APISIX has encrypted in a document that a client writes, where the store knows its keys.
     fn open_foreign(&self, _kind: Kind, _id: &str, _document: &mut Value) {}
+    /// Who seals the secrets of single documents as this store does; none where it keeps them open.
+    fn sealer(&self) -> Option<Arc<dyn Sealer>> {
+        None
+    }
 
     /// Everything, in the order of kind and key, and the revision it has.
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError>;
@@ -65,6 +71,18 @@ pub trait Store: Send {
     fn expiries(&self) -> Result<Vec<Expiry>, StoreError> {
         Ok(Vec::new())
     }
+}
+
+/// Seals and opens the secrets that a kind has outside of plugins, in the document of one resource.
+pub trait Sealer: Send + Sync {
+    /// The document with each of them sealed; none if it has none.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    fn seal_own(&self, kind: Kind, id: &str, document: &Value) -> Result<Option<Value>, StoreError>;
+
+    /// Opens those that were sealed for this very place. Any other text stands as it is.
+    fn open_own(&self, kind: Kind, id: &str, document: &mut Value);
 }
 
 /// A resource that is to end.

@@ -2,11 +2,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use a6_core::Secret;
-use a6_resources::{Catalogue, Change, Entry, Kind, each_secret, is_reference};
+use a6_resources::{
+    Catalogue, Change, Entry, Kind, each_own_secret, each_secret, has_own_secret, is_reference,
+};
 use serde_json::Value;
 
 use crate::apisix::ApisixKeys;
-use crate::{Expiry, KeyRing, Store, StoreError};
+use crate::{Expiry, KeyRing, Sealer, Store, StoreError};
 
 /// How secrets are kept.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub struct Sealing {
 /// A store in which secrets are sealed: whoever has the file has none of them without the key ring.
 pub struct SealedStore<S> {
     inner: S,
-    keys: KeyRing,
+    keys: Arc<KeyRing>,
     apisix: ApisixKeys,
     encrypts_fields: bool,
     catalogue: Arc<dyn Catalogue>,
@@ -38,7 +40,7 @@ impl<S: Store> SealedStore<S> {
     pub fn open(inner: S, sealing: &Sealing, catalogue: Arc<dyn Catalogue>) -> Result<Self, StoreError> {
         let (_, entries) = inner.load()?;
         let is_needed = entries.iter().any(|entry| has_sealed(&entry.value));
-        let keys = KeyRing::open(&sealing.keyring, &sealing.texts, is_needed)?;
+        let keys = Arc::new(KeyRing::open(&sealing.keyring, &sealing.texts, is_needed)?);
         let (apisix, encrypts_fields) = (ApisixKeys::new(&sealing.texts), sealing.encrypts_fields);
         let mut store = Self { inner, keys, apisix, encrypts_fields, catalogue };
         let mut anew = Vec::new();
@@ -106,6 +108,43 @@ fn has_sealed(value: &Value) -> bool {
     }
 }
 
+/// What the place of a secret begins with.
+fn owner(kind: Kind, id: &str) -> String {
+    format!("{}/{id}", kind.spec().collection)
+}
+
+impl Sealer for KeyRing {
+    fn seal_own(&self, kind: Kind, id: &str, document: &Value) -> Result<Option<Value>, StoreError> {
+        if !has_own_secret(kind, document) {
+            return Ok(None);
+        }
+        let (mut sealed, owner) = (document.clone(), owner(kind, id));
+        let mut result = Ok(None);
+        each_own_secret(kind, &mut sealed, &mut |path, secret| {
+            let Some(text) = secret.as_str().filter(|text| !is_reference(text)) else { return };
+            match self.seal(&format!("{owner} {path}"), text) {
+                Ok(text) if result.is_ok() => {
+                    *secret = Value::String(text);
+                    result = Ok(Some(()));
+                }
+                Ok(_) => {}
+                Err(error) => result = Err(error),
+            }
+        });
+        Ok(result?.map(|()| sealed))
+    }
+
+    fn open_own(&self, kind: Kind, id: &str, document: &mut Value) {
+        let owner = owner(kind, id);
+        each_own_secret(kind, document, &mut |path, secret| {
+            let opened = secret.as_str().map(|text| self.open_text(&format!("{owner} {path}"), text));
+            if let Some(Ok(text)) = opened {
+                *secret = Value::String(text);
+            }
+        });
+    }
+}
+
 impl<S: Store> Store for SealedStore<S> {
     fn commit_until(&mut self, changes: &[Change], until: Option<u64>) -> Result<u64, StoreError> {
         let sealed = changes.iter().map(|change| {
@@ -136,6 +175,10 @@ impl<S: Store> Store for SealedStore<S> {
                 *secret = Value::String(text);
             }
         });
+    }
+
+    fn sealer(&self) -> Option<Arc<dyn Sealer>> {
+        Some(self.keys.clone())
     }
 
     fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {

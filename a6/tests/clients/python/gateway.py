@@ -88,25 +88,33 @@ def call(method, url, body=None, headers=None):
 
 
 class Gateway:
-    """`a6 mock`, and `a6 serve` with one route that sends everything to it."""
+    """`a6 mock`, and `a6 serve` with one route that sends everything to it.
 
-    def __init__(self, folder):
+    `keys` are what `deployment.admin.admin_key` is to be; without any, a6 makes one.
+    """
+
+    def __init__(self, folder, keys=()):
         self.processes = []
         try:
-            self.start(pathlib.Path(folder))
+            self.start(pathlib.Path(folder), list(keys))
         except BaseException:
             self.stop()
             raise
 
-    def start(self, folder):
+    def start(self, folder, keys):
         """Starts both processes and writes the route."""
         data, admin, control, provider = free_ports(4)
         self.url = f"http://127.0.0.1:{data}/v1"
         self.provider_url = f"http://127.0.0.1:{provider}"
+        self.admin_url = f"http://127.0.0.1:{admin}"
+        self.control_url = f"http://127.0.0.1:{control}"
 
         mock = ["mock", "--host", "127.0.0.1", "--port", str(provider), "--require-key", PROVIDER_KEY]
         self.run(folder, "mock", mock, provider)
 
+        admin_settings = {"admin_listen": {"ip": "127.0.0.1", "port": admin}}
+        if keys:
+            admin_settings["admin_key"] = keys
         config = folder / "config.yaml"  # JSON is YAML too
         config.write_text(
             json.dumps(
@@ -115,13 +123,14 @@ class Gateway:
                         "node_listen": [{"ip": "127.0.0.1", "port": data}],
                         "control": {"ip": "127.0.0.1", "port": control},
                     },
-                    "deployment": {"admin": {"admin_listen": {"ip": "127.0.0.1", "port": admin}}},
+                    "deployment": {"admin": admin_settings},
                 }
             )
         )
         data_dir = folder / "data"
         serve = ["serve", "--config", str(config), "--data-dir", str(data_dir), "--workers", "2"]
         self.run(folder, "serve", serve, admin)
+        self.admin_key = keys[0]["key"] if keys else (data_dir / "admin.key").read_text().strip()
 
         proxy = {
             "provider": "openai-compatible",
@@ -130,9 +139,9 @@ class Gateway:
         }
         call(
             "PUT",
-            f"http://127.0.0.1:{admin}/apisix/admin/routes/sdk",
+            f"{self.admin_url}/apisix/admin/routes/sdk",
             {"uri": "/v1/*", "plugins": {"ai-proxy": proxy}},
-            {"x-api-key": (data_dir / "admin.key").read_text().strip()},
+            {"x-api-key": self.admin_key},
         )
 
     def run(self, folder, name, arguments, port):

@@ -15,9 +15,9 @@ pub(super) fn add(spec: &KindSpec, catalogue: &dyn Catalogue, paths: &mut Map<St
     if spec.has_post {
         add("post", create(spec, &place));
     }
-    // The document has the name.
-    if spec.kind == Kind::Consumer {
-        add("put", put(spec, &place.collection_parameters, "_by_username"));
+    // The document has the id.
+    if let Some(suffix) = by_document(spec.kind) {
+        add("put", put(spec, &place.collection_parameters, suffix));
     }
     paths.insert(place.collection.clone(), Value::Object(collection));
 
@@ -35,9 +35,21 @@ pub(super) fn add(spec: &KindSpec, catalogue: &dyn Catalogue, paths: &mut Map<St
 
     if spec.has_patch {
         let mut parameters = place.parameters;
-        parameters.push(path_parameter("member", &json!({"type": "string", "minLength": 1})));
+        let mut member = path_parameter("member", &json!({"type": "string", "minLength": 1}));
+        member["description"] =
+            Value::from("Members below it follow as further segments: `plugins/key-auth/hide_credentials`.");
+        parameters.push(member);
         let operation = patch(spec, parameters, "_member").into_value(spec.collection);
         paths.insert(format!("{}/{{member}}", place.one), json!({ "patch": operation }));
+    }
+}
+
+/// What is put into a collection is stored under the id in its document. Metadata and secrets have theirs in the path.
+fn by_document(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Consumer => Some("_by_username"),
+        Kind::PluginMetadata | Kind::Secret => None,
+        _ => Some("_by_id"),
     }
 }
 
@@ -104,6 +116,7 @@ fn list(spec: &KindSpec, place: &Place) -> Operation {
         summary: format!("Lists all of kind {}", spec.singular),
         parameters,
         body: None,
+        takes_yaml: false,
         answers: vec![
             ("200", answer("Those that pass all filters.", &reference("schemas", "listing"))),
             ("400", bare_answer("`error_msg` as elsewhere; a text without JSON where page_size is refused.")),
@@ -117,6 +130,7 @@ fn get(spec: &KindSpec, place: &Place) -> Operation {
         summary: format!("Shows one of kind {}", spec.singular),
         parameters: place.parameters.clone(),
         body: None,
+        takes_yaml: false,
         answers: vec![(
             "200",
             answer("It, and when it was made and changed.", &reference("schemas", "entry")),
@@ -132,6 +146,7 @@ fn create(spec: &KindSpec, place: &Place) -> Operation {
         summary: format!("Makes one of kind {} with an id of a6's choice", spec.singular),
         parameters,
         body: Some(reference("schemas", &written_name(spec.kind))),
+        takes_yaml: false,
         answers: vec![("201", stored("It is made and in force."))],
     }
 }
@@ -139,11 +154,17 @@ fn create(spec: &KindSpec, place: &Place) -> Operation {
 fn put(spec: &KindSpec, place: &[Value], suffix: &str) -> Operation {
     let mut parameters = place.to_vec();
     parameters.extend([ttl(), if_match()]);
+    let written = reference("schemas", &written_name(spec.kind));
+    let body = match suffix {
+        "_by_id" => json!({"allOf": [written], "required": ["id"]}),
+        _ => written,
+    };
     Operation {
         id: format!("put_{}{suffix}", spec.name),
         summary: format!("Makes or replaces one of kind {}", spec.singular),
         parameters,
-        body: Some(reference("schemas", &written_name(spec.kind))),
+        body: Some(body),
+        takes_yaml: false,
         answers: vec![
             ("200", stored("It is replaced, and that is in force.")),
             ("201", stored("It is made and in force.")),
@@ -155,14 +176,19 @@ fn put(spec: &KindSpec, place: &[Value], suffix: &str) -> Operation {
 fn patch(spec: &KindSpec, mut parameters: Vec<Value>, suffix: &str) -> Operation {
     parameters.extend([ttl(), if_match()]);
     let (summary, body) = match suffix {
-        "" => ("Merges members into one of kind", json!({"type": "object"})),
-        _ => ("Sets one member of one of kind", json!(true)),
+        "" => {
+            let description =
+                "Objects are merged member by member, null removes, all else replaces; {} empties.";
+            ("Merges members into one of kind", json!({"type": "object", "description": description}))
+        }
+        _ => ("Sets one member, making the objects on the way, of one of kind", json!(true)),
     };
     Operation {
         id: format!("patch_{}{suffix}", spec.name),
         summary: format!("{summary} {}", spec.singular),
         parameters,
         body: Some(body),
+        takes_yaml: false,
         answers: vec![
             ("200", stored("It is changed, and that is in force.")),
             ("412", reference("responses", "PreconditionFailed")),
@@ -180,6 +206,7 @@ fn delete(spec: &KindSpec, place: &Place) -> Operation {
         summary: format!("Deletes one of kind {}", spec.singular),
         parameters,
         body: None,
+        takes_yaml: false,
         answers: vec![
             ("200", answer("It is gone.", &reference("schemas", "deleted"))),
             ("412", reference("responses", "PreconditionFailed")),

@@ -16,7 +16,9 @@ pub(super) fn add(catalogue: &dyn Catalogue, paths: &mut Map<String, Value>) {
         ("/apisix/admin/schema/{kind}", "get", kind_schema()),
         ("/apisix/admin/schema/validate/{collection}", "post", validate_document()),
         ("/apisix/admin/configs/validate", "post", validate_configuration()),
+        ("/apisix/admin/debug/explain", "post", explain()),
         ("/apisix/admin/openapi.json", "get", openapi()),
+        ("/apisix/admin", "head", health()),
     ] {
         paths.insert(path.to_string(), json!({ method: operation.into_value("tools") }));
     }
@@ -28,6 +30,7 @@ fn operation(id: &str, summary: &str, answers: Vec<(&'static str, Value)>) -> Op
         summary: summary.to_string(),
         parameters: Vec::new(),
         body: None,
+        takes_yaml: false,
         answers,
     }
 }
@@ -112,8 +115,37 @@ fn validate_configuration() -> Operation {
     ];
     Operation {
         body: Some(json!({"type": "object", "description": "Lists of documents, by collection."})),
+        takes_yaml: true,
         ..operation("validate_configuration", "Checks a whole configuration without storing it", answers)
     }
+}
+
+fn explain() -> Operation {
+    let text = json!({"type": "string"});
+    let pair = json!({"type": "array", "items": text, "minItems": 2, "maxItems": 2});
+    let question = json!({
+        "type": "object",
+        "properties": {
+            "method": text,
+            "host": text,
+            "path": {"type": "string", "pattern": "^/", "description": "With its query, if there is one."},
+            "headers": {"type": "array", "items": pair},
+            "body": {"description": "Text, or JSON."},
+            "consumer": {"type": "string", "description": "Whose request it is."},
+            "remote_addr": text,
+        },
+        "required": ["path"],
+        "additionalProperties": false,
+    });
+    let answers = vec![("200", answer("The route, its plugins, and the plan.", &json!({"type": "object"})))];
+    Operation {
+        body: Some(question),
+        ..operation("explain", "Tells what the gateway would do with a request", answers)
+    }
+}
+
+fn health() -> Operation {
+    operation("get_health", "Tells that the API is there", vec![("200", bare_answer("It is."))])
 }
 
 fn openapi() -> Operation {

@@ -1,7 +1,7 @@
-use a6_resources::{Kind, SECRET_MANAGERS, schema_of, schema_of_secret_manager};
+use a6_resources::{Catalogue, Kind, SECRET_MANAGERS, schema_of, schema_of_secret_manager};
 use serde_json::{Map, Value, json};
 
-use super::{answer, bare_answer, reference};
+use super::{answer, plugins, reference};
 
 /// The name of the schema of what a client writes of a kind.
 pub(super) fn written_name(kind: Kind) -> String {
@@ -9,7 +9,7 @@ pub(super) fn written_name(kind: Kind) -> String {
 }
 
 /// What clients write of each kind, and what they are answered.
-pub(super) fn schemas() -> Value {
+pub(super) fn schemas(catalogue: &dyn Catalogue) -> Value {
     let text = json!({"type": "string"});
     let entry = json!({
         "type": "object",
@@ -42,6 +42,7 @@ pub(super) fn schemas() -> Value {
     for spec in Kind::all() {
         schemas.insert(written_name(spec.kind), written(spec.kind));
     }
+    plugins::add(catalogue, &mut schemas);
     Value::Object(schemas)
 }
 
@@ -60,12 +61,11 @@ pub(super) fn responses() -> Value {
     json!({
         "BadRequest": answer("The request is refused; `error_msg` says why.", &error),
         "Unauthorized": answer("The key is missing, wrong, or its role may not write.", &reference("schemas", "unauthorized")),
-        "Forbidden": answer("The client's address or the Host header is not allowed.", &error),
+        "Forbidden": answer("The client's address is not in `allow_admin`, or the Host header is none of this listener's.", &error),
         "NotFound": answer("Nothing has that name.", &missing),
         "SlowBody": answer("The request's body did not come in time.", &error),
         "PreconditionFailed": answer("The resource is not as `If-Match` expects it.", &error),
         "Unavailable": answer("Nothing was written: the store failed or a6 is shutting down.", &error),
-        "Other": bare_answer("What breaks HTTP itself, such as a head that is too large."),
     })
 }
 
@@ -82,11 +82,12 @@ fn written(kind: Kind) -> Value {
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|name| name != "id");
     }
+    plugins::name(kind, &mut schema);
     schema
 }
 
 /// A draft 7 schema in the words of OpenAPI 3.1, without the times, which no client may set.
-fn modern(schema: &Value) -> Value {
+pub(super) fn modern(schema: &Value) -> Value {
     match schema {
         Value::Object(rules) => {
             let mut modern_rules = Map::new();

@@ -4,6 +4,7 @@ mod control;
 mod expiry;
 mod identities;
 mod pipeline;
+mod sealed;
 mod stored;
 mod validate;
 mod writes;
@@ -194,12 +195,15 @@ fn house_with(dir: &tempfile::TempDir, config: Admin) -> House {
 
 fn house_at(dir: &tempfile::TempDir, config: Admin, clock: Clock) -> House {
     let full = Arc::new(AtomicBool::new(false));
-    let log = Log::default();
     let store = Frail { store: SqliteStore::open(dir.path()).unwrap(), full: full.clone() };
+    house_over(Box::new(store), full, config, clock)
+}
+
+fn house_over(store: Box<dyn Store>, full: Arc<AtomicBool>, config: Admin, clock: Clock) -> House {
+    let log = Log::default();
     let catalogue: Arc<dyn Catalogue> = Arc::new(FewPlugins::new());
     let publisher = Box::new(Snapshots { log: log.clone() });
-    let (writer, _, rejections) =
-        Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone()).unwrap();
+    let (writer, _, rejections) = Writer::start(store, publisher, catalogue.clone(), clock.clone()).unwrap();
     let control = control_router(Control {
         health: a6_snapshot::HealthRegistry::default(),
         view: writer.view().clone(),

@@ -342,5 +342,8 @@ fn what_is_referred_to_cannot_be_deleted() {
     }
     for (kind, id, expected) in cases {
         assert_eq!(referrer(kind, id, &mut entries.iter()), expected, "{kind:?} {id}");
+        // The other direction knows of it too: who looks only at those that refer to it finds the same.
+        let refers = |entry: &&Entry| referred(entry.kind, &entry.value).contains(&(kind, id.to_owned()));
+        assert_eq!(referrer(kind, id, &mut entries.iter().filter(refers)), expected, "{kind:?} {id}");
     }
 }

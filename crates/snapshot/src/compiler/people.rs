@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use a6_resources::{Consumer, ConsumerGroup, Credential, Plugins};
@@ -14,8 +14,8 @@ pub(super) struct People<P> {
     directory: Arc<Directory>,
     owners: Arc<Owners<P>>,
     consumers: HashMap<String, ConsumerState<P>>,
-    /// By `«user»/credentials/«id»`.
-    credentials: HashMap<String, Listed>,
+    /// By `«user»/credentials/«id»`, in order, so that those of one consumer are found among many.
+    credentials: BTreeMap<String, Listed>,
     groups: HashMap<String, Compiled<P>>,
     next_age: u64,
 }
@@ -39,7 +39,7 @@ impl<P> Default for People<P> {
             directory: Arc::default(),
             owners: Arc::default(),
             consumers: HashMap::new(),
-            credentials: HashMap::new(),
+            credentials: BTreeMap::new(),
             groups: HashMap::new(),
             next_age: 0,
         }
@@ -143,10 +143,12 @@ impl<K: Kit> Compiler<K> {
     /// The consumer has changed, and with it what its credentials stand for.
     fn list_credentials_of(&mut self, name: &str) -> Result<(), String> {
         let prefix = format!("{name}/credentials/");
-        let of_consumer = self.people.credentials.extract_if(|id, _| id.starts_with(&prefix));
-        let of_consumer: Vec<_> = of_consumer.collect();
+        let of_consumer = self.people.credentials.range(prefix.clone()..);
+        let ids = of_consumer.map(|(id, _)| id.clone()).take_while(|id| id.starts_with(&prefix));
+        let ids: Vec<String> = ids.collect();
         let mut first_error = Ok(());
-        for (id, before) in of_consumer {
+        for id in ids {
+            let Some(before) = self.people.credentials.remove(&id) else { continue };
             self.people.unlist(&before);
             first_error = first_error.and(self.list_credential(&id, before.document, before.age));
         }

@@ -34,7 +34,7 @@ enum Command {
     /// See it work: one request through a gateway of its own
     Quickstart(quickstart::Args),
     /// Run a mock provider of language models, with faults on demand
-    Mock(a6_mock::Args),
+    Mock(Box<a6_mock::Args>),
     #[command(flatten)]
     Cli(a6_cli::Command),
 }
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Serve(args) => return serve::run(&args),
         Command::Quickstart(args) => quickstart::run(&args),
-        Command::Mock(args) => mock(args),
+        Command::Mock(args) => mock(*args),
         Command::Cli(command) => return a6_cli::run(&arguments.flags, command),
     };
     match result {

@@ -16,7 +16,8 @@ use a6_settings::Settings;
 use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, lint};
 use a6_store::{SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
-use a6_upstream::{Resolver, TlsRoots};
+use a6_upstream::google::{Fetcher, Tokens};
+use a6_upstream::{Resolver, TlsRoots, Upstream};
 use anyhow::Context;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -100,8 +101,7 @@ impl Running {
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
         let ways = (resolver, roots);
-        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock, ways)?;
-        let config = Arc::new(config);
+        let (config, fetcher) = data_config(settings, snapshot, &access_log, &requests, clock, ways)?;
         let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
         let (draining, drained) = watch::channel(false);
         let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
@@ -118,6 +118,7 @@ impl Running {
             names: settings.admin_hosts.clone(),
             exposed,
             counters,
+            fetcher: (fetcher, config.resolver.clone(), config.roots.clone()),
             health,
             probing,
             secrets,
@@ -178,6 +179,8 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
+    /// Fetches tokens, and how.
+    fetcher: (Fetcher, Arc<Resolver>, Arc<TlsRoots>),
     health: HealthRegistry,
     /// How probes reach nodes; none where health checks are switched off.
     probing: Option<(Arc<Resolver>, Arc<TlsRoots>)>,
@@ -254,11 +257,18 @@ impl Control {
                 None => std::future::pending().await,
             }
         };
+        let (fetcher, resolver, roots) = self.fetcher;
+        let tokens = async {
+            fetcher.run(Upstream::new(resolver, roots)).await;
+            // It ends with the data plane; the Admin API serves on.
+            std::future::pending::<()>().await;
+        };
         let serving = async { tokio::join!(admin, control, told) };
         tokio::select! {
             ((), (), ()) = serving => {}
             () = refreshing => {}
             () = prober => {}
+            () = tokens => {}
         }
     }
 }
@@ -380,19 +390,21 @@ fn counters(faults: Arc<HeadFaults>, log: Option<Arc<AccessLog>>) -> a6_admin::C
 fn data_config<P>(
     settings: &Settings,
     snapshot: a6_snapshot::Shared<P>,
-    access_log: Option<Arc<AccessLog>>,
-    requests: Arc<RequestLog>,
+    access_log: &Option<Arc<AccessLog>>,
+    requests: &Arc<RequestLog>,
     clock: Clock,
     (resolver, roots): (Arc<Resolver>, Arc<TlsRoots>),
-) -> anyhow::Result<a6_gateway::Config<P>> {
+) -> anyhow::Result<(Arc<a6_gateway::Config<P>>, Fetcher)> {
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
     let data = &settings.data;
     let server =
         if data.server_tokens { format!("APISIX/{}", settings.server_version) } else { "APISIX".into() };
-    Ok(a6_gateway::Config {
+    let (tokens, fetcher) = Tokens::with_fetcher(clock.clone());
+    let config = a6_gateway::Config {
         snapshot,
         resolver,
         roots,
+        tokens,
         body_limits: BodyLimits {
             budget: Budget::new(settings.memory_budget.unwrap_or(FALLBACK_BUDGET)),
             timeout: data.body_timeout,
@@ -402,11 +414,11 @@ fn data_config<P>(
         header_timeout: at_least_1_ms(data.header_timeout),
         keepalive_timeout: data.keepalive_timeout,
         send_timeout: at_least_1_ms(data.send_timeout),
-        access_log,
+        access_log: access_log.clone(),
         show_upstream_status: data.show_upstream_status,
         delete_uri_tail_slash: data.delete_uri_tail_slash,
         server: HeaderValue::from_str(&server)?,
-        requests,
+        requests: requests.clone(),
         clock,
         head_faults: Arc::default(),
         // A proxy on this machine speaks for its clients, as in APISIX's settings.
@@ -414,5 +426,6 @@ fn data_config<P>(
             header: HeaderName::from_static("x-real-ip"),
             from: vec![IpNet::from(IpAddr::from([127, 0, 0, 1]))],
         },
-    })
+    };
+    Ok((Arc::new(config), fetcher))
 }

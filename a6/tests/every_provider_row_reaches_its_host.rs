@@ -19,11 +19,12 @@ const ROWS: [(&str, &str, &str); 6] = [
 ];
 const AZURE: &str = "my-resource.openai.azure.com";
 const VERTEX: &str = "us-central1-aiplatform.googleapis.com";
+const BEDROCK: &str = "bedrock-runtime.eu-west-1.amazonaws.com";
 const INTERNAL: &str = "llm.internal.example";
 
 /// A TLS mock with a certificate for all hosts, and the authority to trust for it.
 fn tls_mock() -> (Mock, String) {
-    let hosts: Vec<&str> = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, INTERNAL]).collect();
+    let hosts: Vec<&str> = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, BEDROCK, INTERNAL]).collect();
     let identity = TlsIdentity::for_hosts(&hosts).unwrap();
     let ca_pem = identity.ca_pem.clone();
     let options = Options { port: 0, ledger: true, tls: Some(identity), ..Options::default() };
@@ -32,7 +33,7 @@ fn tls_mock() -> (Mock, String) {
 
 /// A gateway to which every host of this file is the mock.
 fn gateway(mock: &Mock, ca_pem: Option<&str>) -> Gateway {
-    let hosts = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, INTERNAL]);
+    let hosts = ROWS.iter().map(|row| row.1).chain([AZURE, VERTEX, BEDROCK, INTERNAL]);
     let setup = hosts.fold(Setup::new(), |setup, host| setup.resolve(host, mock.addr));
     ca_pem.into_iter().fold(setup, |setup, pem| setup.trust(pem)).start()
 }
@@ -87,6 +88,28 @@ fn a_region_is_a_part_of_host_and_path() {
     let path = "/v1beta1/projects/proj/locations/us-central1/endpoints/openapi/chat/completions";
     assert_eq!((exchange.sni.as_deref(), exchange.target.as_str()), (Some(VERTEX), path));
     assert_eq!(support::sent_once(&exchange, "host"), Some(VERTEX));
+}
+
+#[test]
+fn a_signed_request_reaches_the_host_of_its_region() {
+    let (mock, ca_pem) = tls_mock();
+    let gateway = gateway(&mock, Some(&ca_pem));
+    let extra = json!({
+        "auth": {"aws": {"access_key_id": "AKID", "secret_access_key": "secret"}},
+        "provider_conf": {"region": "eu-west-1"},
+        "options": {"model": "m:1"},
+    });
+    let mut route = route("bedrock", extra);
+    route["uri"] = json!("/*");
+    gateway.put("routes/r", &route);
+    let body = json!({"messages": [{"role": "user", "content": [{"text": "where am I?"}]}]});
+    let answer = support::post(gateway.data, "/model/x/converse", &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let exchange = support::ledger(&mock, 1).remove(0);
+    assert_eq!((exchange.sni.as_deref(), exchange.target.as_str()), (Some(BEDROCK), "/model/m%3A1/converse"));
+    assert_eq!(support::sent_once(&exchange, "host"), Some(BEDROCK));
+    let authorization = support::sent_once(&exchange, "authorization").unwrap();
+    assert!(authorization.contains("/eu-west-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, "));
 }
 
 #[test]

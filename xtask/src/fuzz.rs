@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// Each a file in `fuzz/fuzz_targets` and a folder of kept inputs in `fuzz/corpus`.
-const TARGETS: [&str; 5] = ["upstream_codec", "sse", "json_scan", "expressions", "settings"];
+const TARGETS: [&str; 6] = ["upstream_codec", "sse", "event_stream", "json_scan", "expressions", "settings"];
 
 /// Where cargo-fuzz builds and where the inputs that libFuzzer finds worth keeping go, from the project's root.
 const BUILT: &str = "target/fuzz";

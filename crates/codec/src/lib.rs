@@ -4,9 +4,11 @@
 //!   splicer that edits a document while every untouched byte stays as it came.
 //! - `sse.rs`: Server-Sent Events: whole events out of arbitrary cuts.
 //! - `coding.rs`: content codings: what is inside a compressed body.
+//! - `event_stream/`: AWS event streams: whole, checked frames out of arbitrary cuts, and frames written.
 //! - `http1/`: HTTP/1.1, both legs: as the upstream's client, and in `http1/server` as the client's server.
 
 pub mod coding;
+pub mod event_stream;
 pub mod http1;
 pub mod json;
 pub mod sse;

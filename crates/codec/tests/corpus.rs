@@ -3,6 +3,8 @@
 
 #[path = "../../../fuzz/properties/cuts.rs"]
 mod cuts;
+#[path = "../../../fuzz/properties/event_stream.rs"]
+mod event_stream;
 #[path = "../../../fuzz/properties/json_scan.rs"]
 mod json_scan;
 #[path = "../../../fuzz/properties/replay.rs"]
@@ -20,6 +22,11 @@ fn replies_of_an_upstream_are_read_the_same_however_they_are_cut() {
 #[test]
 fn events_are_the_same_however_they_are_cut() {
     replay::replay("sse", sse::property);
+}
+
+#[test]
+fn frames_are_the_same_however_they_are_cut() {
+    replay::replay("event_stream", event_stream::property);
 }
 
 #[test]

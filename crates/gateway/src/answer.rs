@@ -11,7 +11,8 @@ use hyper::ext::ReasonPhrase;
 
 use crate::attempt::{Answering, Source};
 use crate::body::AnswerBody;
-use crate::headers::{is_event_stream, is_json};
+use crate::framing::StreamDecoder;
+use crate::headers::{is_event_stream, is_json, stream_kind};
 use crate::keep_alive::KeepAlive;
 use crate::phases;
 use crate::reader::Reader;
@@ -94,24 +95,24 @@ const MAX_INFLATED: usize = 8 << 20;
 
 fn provider_reader(parts: &mut Parts, asked: bool, protocol: Protocol, hides_usage: bool) -> Reader {
     let coding = coding(&parts.headers);
-    let is_stream = is_event_stream(&parts.headers, parts.status, asked);
-    match coding {
+    let kind = stream_kind(&parts.headers, parts.status, asked);
+    match (coding, kind) {
         // Nobody can look into it.
-        Err(Unknown) => Reader::Plain(protocol.plain_reader().unread()),
-        Ok(coding) if is_stream => {
+        (Err(Unknown), _) => Reader::Plain(protocol.plain_reader().unread()),
+        (Ok(coding), Some(kind)) => {
             // It passes as it is inside, since an error event has to fit behind it.
             let inflater = coding.map(|coding| {
                 parts.headers.remove(CONTENT_ENCODING);
                 Box::new(Inflater::new(coding, MAX_INFLATED))
             });
             let stream = protocol.stream_reader(hides_usage);
-            Reader::Events { inflater, decoder: SseDecoder::default(), stream }
+            Reader::Events { inflater, decoder: StreamDecoder::of(kind), stream }
         }
-        Ok(_) if protocol == Protocol::Passthrough && !is_json(&parts.headers) => {
+        (Ok(_), None) if protocol == Protocol::Passthrough && !is_json(&parts.headers) => {
             Reader::Plain(protocol.plain_reader().unread())
         }
-        Ok(Some(coding)) => Reader::Plain(protocol.plain_reader().coded(coding)),
-        Ok(None) => Reader::Plain(protocol.plain_reader()),
+        (Ok(Some(coding)), None) => Reader::Plain(protocol.plain_reader().coded(coding)),
+        (Ok(None), None) => Reader::Plain(protocol.plain_reader()),
     }
 }
 

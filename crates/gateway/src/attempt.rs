@@ -12,7 +12,7 @@ use crate::access::Admitted;
 use crate::answer::{UPSTREAM_STATUS, upstream_statuses};
 use crate::build::{Built, build};
 use crate::forward;
-use crate::headers::is_event_stream;
+use crate::headers::stream_kind;
 use crate::phases;
 use crate::settle::{Refused, Settlement};
 
@@ -159,7 +159,7 @@ async fn within_limits(
     asked: bool,
     started: Instant,
 ) -> Result<Answer, Fault> {
-    let is_stream = is_event_stream(&answer.head.headers, answer.head.status, asked);
+    let is_stream = stream_kind(&answer.head.headers, answer.head.status, asked).is_some();
     match (answer.head.framing, instance.max_response_bytes) {
         (Framing::Length(length), Some(limit)) if length > limit => return Err(too_long()),
         (Framing::Chunked | Framing::Close, Some(limit))

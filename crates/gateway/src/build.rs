@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use a6_core::{Fault, FaultKind, Secret};
 use a6_protocols::{Protocol, UnknownModel};
-use a6_snapshot::{Instance, Lane, Plan, Plugin, Request};
-use a6_upstream::Call;
+use a6_snapshot::{Account, Instance, Lane, Plan, Plugin, Request};
+use a6_upstream::{Call, sigv4};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::headers::{reaches_client, write, write_client_headers};
 use crate::settle::Settlement;
+use crate::signing;
 
 /// A request for one target.
 pub(crate) struct Built {
@@ -65,6 +66,11 @@ pub(crate) async fn build<P: Plugin>(
         lane => open(lane, instance, request, Wanted { plan, model, stream: settlement.record.stream })?,
     };
     write_client_headers(&mut bytes, request, instance);
+    if let Some(account) = &instance.account {
+        let worker = settlement.worker.clone();
+        // Boxed, since few have one and every connection keeps a request's future.
+        Box::pin(signing::sign(&mut bytes, &body, account, instance.timeout, &worker)).await?;
+    }
     // A request without a body says so only where one would be expected (RFC 9110 §8.6).
     if length > 0 || ![Method::GET, Method::HEAD, Method::DELETE].contains(&method) {
         bytes.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
@@ -119,9 +125,14 @@ fn open(lane: &Lane, instance: &Instance, request: &Request, wanted: Wanted<'_>)
     let Wanted { plan, model, stream } = wanted;
     let (method, path, query): (_, Arc<str>, _) = match lane {
         Lane::Passing(path) => {
-            let path = path.as_deref().unwrap_or_else(|| path_of(request));
+            let path: Arc<str> = match (path, &instance.account) {
+                (Some(path), _) => Arc::from(&**path),
+                // What is signed is sent in one way of writing only.
+                (None, Some(Account::Aws(_))) => Arc::from(sigv4::wire_path(path_of(request))),
+                (None, _) => Arc::from(path_of(request)),
+            };
             let query = instance.query_with(request.query(), &request.credentials.parameters);
-            (request.method().clone(), Arc::from(path), query)
+            (request.method().clone(), path, query)
         }
         Lane::Open(pattern) => {
             let path = pattern.path(model.as_deref(), stream).map_err(no_path)?;

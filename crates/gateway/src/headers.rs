@@ -1,3 +1,4 @@
+use a6_codec::event_stream;
 use a6_codec::http1::ResponseHead;
 use a6_snapshot::{Instance, Request};
 use http::header::{
@@ -103,6 +104,27 @@ pub(crate) fn is_event_stream(headers: &HeaderMap, status: StatusCode, asked: bo
     }
 }
 
+/// How a provider's stream is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamKind {
+    /// Server-sent events.
+    Events,
+    /// An AWS event stream.
+    Frames,
+}
+
+/// How a provider's answer is streamed, if it is.
+pub(crate) fn stream_kind(headers: &HeaderMap, status: StatusCode, asked: bool) -> Option<StreamKind> {
+    const FRAMES: &[u8] = event_stream::MEDIA_TYPE.as_bytes();
+    let names_frames = headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().get(..FRAMES.len()).is_some_and(|start| start.eq_ignore_ascii_case(FRAMES))
+    });
+    if names_frames {
+        return Some(StreamKind::Frames);
+    }
+    is_event_stream(headers, status, asked).then_some(StreamKind::Events)
+}
+
 /// Whether a provider's answer is JSON: it says so, or it says nothing.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     const NAME: &[u8] = b"json";
@@ -195,6 +217,18 @@ mod tests {
             headers.append(*name, http::HeaderValue::from_static(value));
         }
         headers
+    }
+
+    #[test]
+    fn an_answer_says_how_it_is_streamed() {
+        let kind = |content_type, asked| {
+            stream_kind(&headers(&[("content-type", content_type)]), StatusCode::OK, asked)
+        };
+        assert_eq!(kind("text/event-stream; charset=utf-8", false), Some(StreamKind::Events));
+        assert_eq!(kind("Application/vnd.amazon.eventstream", false), Some(StreamKind::Frames));
+        assert_eq!(kind("application/json", true), None);
+        assert_eq!(stream_kind(&headers(&[]), StatusCode::OK, true), Some(StreamKind::Events));
+        assert_eq!(stream_kind(&headers(&[]), StatusCode::BAD_REQUEST, true), None);
     }
 
     #[test]

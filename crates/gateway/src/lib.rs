@@ -14,7 +14,8 @@
 //!
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
-//! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
+//! `outgoing.rs`, a request's head for an ordinary upstream; `signing.rs`, what shows a provider who asks;
+//! `reader.rs`, `framing.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
 //! for clients of a silent stream;
 //! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
 //! that the client's connection polls.
@@ -25,6 +26,7 @@ mod attempt;
 mod body;
 mod build;
 mod forward;
+mod framing;
 mod headers;
 mod http1;
 mod http2;
@@ -39,6 +41,7 @@ mod render;
 mod road;
 mod route;
 mod settle;
+mod signing;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 use a6_codec::coding::Inflater;
-use a6_codec::sse::{SseDecoder, events};
+use a6_codec::sse::SseDecoder;
 use a6_core::{Fault, FaultKind};
-use a6_protocols::{End, PlainReader, StreamReader, Verdict};
+use a6_protocols::{End, PlainReader, StreamReader};
 use a6_snapshot::{Frame, Outcome, Record};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+
+use crate::framing::StreamDecoder;
 
 const NO_DONE: &str = "the stream was whole, but its terminal event did not come";
 
@@ -13,7 +15,7 @@ pub(crate) enum Reader {
     Events {
         /// Undoes the compression, which no event could be found in.
         inflater: Option<Box<Inflater>>,
-        decoder: SseDecoder,
+        decoder: StreamDecoder,
         stream: StreamReader,
     },
     /// A provider's plain answer.
@@ -32,7 +34,7 @@ impl Reader {
     /// Looks at what came, and leaves out what the client did not ask for.
     ///
     /// # Errors
-    /// It is compressed, and broken.
+    /// It is broken: its compression, or its frames.
     pub(crate) fn see(&mut self, data: Bytes) -> Result<Frame, Box<Fault>> {
         let (data, is_stream) = match self {
             Self::Events { inflater, decoder, stream } => {
@@ -40,8 +42,7 @@ impl Reader {
                     None => data,
                     Some(inflater) => inflated(inflater, &data)?,
                 };
-                let whole = decoder.push(data);
-                (visible(stream, whole), true)
+                (decoder.push(data, stream)?, true)
             }
             Self::Plain(reader) => {
                 reader.push(&data);
@@ -67,10 +68,11 @@ impl Reader {
         let is_error = record.status.is_some_and(|status| !status.is_success());
         let (outcome, tail, is_stream) = match self {
             Self::Events { decoder, stream, .. } => {
-                let tail = visible(stream, decoder.take_tail());
+                let (tail, is_whole) = decoder.finish(stream);
+                let framed = framed && is_whole;
                 let outcome = match stream.end() {
                     End::Complete => Some(Outcome::Complete),
-                    End::Unjudged => Some(Outcome::Complete),
+                    End::Unjudged if is_whole => Some(Outcome::Complete),
                     End::UpstreamError => Some(Outcome::UpstreamError),
                     End::CompleteWithoutTerminal if framed => {
                         record.fail(&Fault::upstream(FaultKind::UpstreamNoDone, NO_DONE));
@@ -78,7 +80,7 @@ impl Reader {
                     }
                     // A provider's error told as a stream has no protocol to complete.
                     _ if framed && is_error => Some(Outcome::Complete),
-                    End::CompleteWithoutTerminal | End::Truncated => None,
+                    End::CompleteWithoutTerminal | End::Unjudged | End::Truncated => None,
                 };
                 (outcome, tail, true)
             }
@@ -108,7 +110,7 @@ impl Reader {
     /// How a client of this answer is told that it broke off; none where only a cut can tell.
     pub(crate) fn error_event(&self, fault: &Fault) -> Option<Bytes> {
         match self {
-            Self::Events { stream, .. } => stream.error_event(fault),
+            Self::Events { decoder, stream, .. } => decoder.error_event(stream, fault),
             Self::Plain(_) | Self::Opaque(_) => None,
         }
     }
@@ -127,25 +129,4 @@ fn inflated(inflater: &mut Inflater, data: &[u8]) -> Result<Bytes, Box<Fault>> {
         Fault::upstream(FaultKind::UpstreamTruncated, format!("the answer broke off: {error}"))
     })?;
     Ok(inside.into())
-}
-
-/// What of a run of whole events the client sees.
-fn visible(stream: &mut StreamReader, run: Bytes) -> Bytes {
-    let mut hidden = Vec::new();
-    for event in events(&run) {
-        if stream.event(&event) == Verdict::Hide {
-            hidden.push(event.span);
-        }
-    }
-    if hidden.is_empty() {
-        return run;
-    }
-    let mut left = BytesMut::with_capacity(run.len());
-    let mut at = 0;
-    for span in hidden {
-        left.extend_from_slice(&run[at..span.start]);
-        at = span.end;
-    }
-    left.extend_from_slice(&run[at..]);
-    left.freeze()
 }

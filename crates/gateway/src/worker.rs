@@ -9,6 +9,7 @@ use std::time::Duration;
 use a6_core::Clock;
 use a6_snapshot::{BodyLimits, Plugin, Shared};
 use a6_telemetry::{AccessLog, RequestLog};
+use a6_upstream::google::Tokens;
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use http::HeaderValue;
 use tokio::sync::watch;
@@ -30,6 +31,8 @@ pub struct Config<P> {
     pub resolver: Arc<Resolver>,
     /// Which upstream certificates are believed.
     pub roots: Arc<TlsRoots>,
+    /// Tokens that providers want.
+    pub tokens: Arc<Tokens>,
     /// What bounds request bodies.
     pub body_limits: BodyLimits,
     /// Bytes of a body that a route's `vars` may look into.

@@ -1,9 +1,13 @@
 //! Which endpoint answers a request; the key check; spoiling.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::anthropic;
+use crate::aws::AwsKey;
 use crate::converse;
 use crate::echo;
 use crate::embeddings;
+use crate::google::TokenEndpoint;
 use crate::knobs::{Garbage, Knobs};
 use crate::media;
 use crate::openai;
@@ -20,12 +24,16 @@ pub(crate) struct Provider {
     pub(crate) api_key: Option<String>,
     /// Recorded exchanges; with them nothing else is answered.
     pub(crate) recordings: Option<Recordings>,
+    /// The key that requests below `/model/` have to be signed with.
+    pub(crate) aws: Option<AwsKey>,
+    /// Who gives tokens, which requests with a path of `/projects/` have to carry.
+    pub(crate) google: Option<TokenEndpoint>,
 }
 
 impl Provider {
     /// The reply to a request, spoiled as the knobs want it. `number` makes the request id.
     pub(crate) fn answer(&self, request: &Request, knobs: &Knobs, number: u64) -> Reply {
-        let mut reply = self.reply(request, knobs);
+        let mut reply = self.reply(request, knobs, number);
         if let Some(status) = knobs.status
             && status < 300
         {
@@ -47,8 +55,8 @@ impl Provider {
         reply
     }
 
-    fn reply(&self, request: &Request, knobs: &Knobs) -> Reply {
-        if let Some(refusal) = self.key_refusal(request) {
+    fn reply(&self, request: &Request, knobs: &Knobs, number: u64) -> Reply {
+        if let Some(refusal) = self.key_refusal(request).or_else(|| self.account_refusal(request)) {
             return refusal;
         }
         if let Some(status) = knobs.status
@@ -60,6 +68,9 @@ impl Provider {
             return recordings.answer(request);
         }
         let path = request.path();
+        if let Some(google) = self.google.as_ref().filter(|_| path.ends_with("/token")) {
+            return google.token(request, now(), number);
+        }
         match request.method.as_str() {
             // Covers `/chat/completions` and Azure's paths.
             "POST" if path.ends_with("/completions") => openai::chat(request, knobs),
@@ -67,6 +78,7 @@ impl Provider {
             "POST" if path.ends_with("/embeddings") => embeddings::embeddings(request),
             "POST" if path.ends_with("/responses") => responses::responses(request, knobs),
             "POST" if path.ends_with("/converse") => converse::converse(request, knobs),
+            "POST" if path.ends_with("/converse-stream") => converse::converse_stream(request, knobs),
             "POST" if path.ends_with("/audio/speech") => media::speech(request),
             "POST" if path.contains("/audio/trans") => media::transcription(request),
             "POST" if path.contains("/images/") => media::image(request),
@@ -74,6 +86,14 @@ impl Provider {
             "GET" if path.ends_with("/models") => openai::models(),
             _ => echo::echo(request),
         }
+    }
+
+    /// The refusal of a request that is not signed, or carries no token, where it has to.
+    fn account_refusal(&self, request: &Request) -> Option<Reply> {
+        let path = request.path();
+        let aws = self.aws.as_ref().filter(|_| path.starts_with("/model/"));
+        let google = self.google.as_ref().filter(|_| path.contains("/projects/"));
+        aws.and_then(|key| key.refusal(request, now())).or_else(|| google?.refusal(request))
     }
 
     fn key_refusal(&self, request: &Request) -> Option<Reply> {
@@ -85,6 +105,11 @@ impl Provider {
         }
         Some(reply::wrong_key(given.iter().any(Option::is_some), is_anthropic(request)))
     }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn is_anthropic(request: &Request) -> bool {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::aws::AwsKey;
 use crate::knobs::Knobs;
 use crate::server::{Options, Shared, accept, listen};
 
@@ -22,6 +23,13 @@ pub struct Args {
     /// Answer 401 unless the request carries this key (`Authorization: Bearer KEY`, `x-api-key` or `api-key`).
     #[arg(long, value_name = "KEY")]
     pub require_key: Option<Key>,
+    /// Answer 403 below `/model/` unless the request is signed with this key of AWS.
+    #[arg(long, value_name = "REGION:ID:SECRET[:SESSION]")]
+    pub require_aws_key: Option<AwsKey>,
+    /// Give tokens to the service account in this file (JSON, as Google gives it out) at `/token`, and answer 401 to requests with
+    /// `/projects/` in their path unless they carry one.
+    #[arg(long, value_name = "FILE")]
+    pub require_google_account: Option<PathBuf>,
     /// Answer from the recorded exchanges (go-vcr YAML) in this folder, and from nothing else.
     #[arg(long, value_name = "FOLDER")]
     pub replay: Option<PathBuf>,
@@ -56,6 +64,7 @@ impl From<Args> for Options {
             api_key: args.require_key.map(|key| key.0),
             knobs: args.knobs,
             replay: args.replay,
+            aws_key: args.require_aws_key,
             ..Self::default()
         }
     }
@@ -64,9 +73,10 @@ impl From<Args> for Options {
 /// Serves a mock until Ctrl-C, inside whatever tokio runtime calls it. Prints where it listens and what to try.
 ///
 /// # Errors
-/// When the address cannot be listened on, the recordings cannot be read or Ctrl-C cannot be listened for.
+/// When the address cannot be listened on, the recordings or the service account cannot be read or Ctrl-C cannot be listened for.
 pub async fn run(args: Args) -> io::Result<()> {
-    let options = Options::from(args);
+    let google_account = args.require_google_account.as_ref().map(std::fs::read_to_string).transpose()?;
+    let options = Options { google_account, ..Options::from(args) };
     let shared = Arc::new(Shared::of(&options)?);
     let listener = listen(&options).map_err(hint)?;
     print_start(&format!("http://{}", listener.local_addr()?), options.api_key.is_some());

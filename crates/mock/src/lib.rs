@@ -21,6 +21,7 @@
 //! | `content.rs` | what the assistant says, and in which pieces |
 //! | `tokens.rs` | the token count |
 //! | `openai.rs`, `responses.rs`, `anthropic.rs`, `converse.rs`, `embeddings.rs` | the providers' request and reply shapes |
+//! | `aws.rs`, `google.rs` | who may ask Bedrock and Vertex AI: signatures checked, tokens given |
 //! | `media.rs` | sound, pictures and files |
 //! | `echo.rs` | the reply to everything else |
 //! | `replay.rs` | recorded exchanges, answered again |
@@ -28,11 +29,13 @@
 mod answer;
 mod anthropic;
 mod args;
+mod aws;
 mod connection;
 mod content;
 mod converse;
 mod echo;
 mod embeddings;
+mod google;
 mod knobs;
 mod ledger;
 mod media;
@@ -52,6 +55,7 @@ mod wire;
 mod tests;
 
 pub use args::{Args, Key, run};
+pub use aws::AwsKey;
 pub use knobs::{CutWith, Framing, Garbage, KnobError, Knobs};
 pub use ledger::{Exchange, Outcome};
 pub use server::{Mock, Options};

@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::Provider;
+use crate::aws::AwsKey;
 use crate::connection;
+use crate::google::TokenEndpoint;
 use crate::knobs::{CutWith, Knobs};
 use crate::ledger::{Exchange, Ledger, Outcome, locked};
 use crate::replay::Recordings;
@@ -45,6 +47,11 @@ pub struct Options {
     pub ledger: bool,
     /// Answer from the recorded exchanges in this folder (go-vcr YAML) and from nothing else.
     pub replay: Option<PathBuf>,
+    /// The key that requests below `/model/` have to be signed with; else they get 403.
+    pub aws_key: Option<AwsKey>,
+    /// A service account of Google's, in JSON: `POST …/token` gives it tokens, and requests with `/projects/` in their path have to
+    /// carry one; else they get 401.
+    pub google_account: Option<String>,
 }
 
 impl Default for Options {
@@ -57,13 +64,15 @@ impl Default for Options {
             tls: None,
             ledger: true,
             replay: None,
+            aws_key: None,
+            google_account: None,
         }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the key.
+        // Without the keys.
         out.debug_struct("Options")
             .field("host", &self.host)
             .field("port", &self.port)
@@ -257,7 +266,12 @@ impl Shared {
     pub(crate) fn of(options: &Options) -> io::Result<Self> {
         let recordings = options.replay.as_deref().map(Recordings::read).transpose()?;
         Ok(Self {
-            provider: Provider { api_key: options.api_key.clone(), recordings },
+            provider: Provider {
+                api_key: options.api_key.clone(),
+                recordings,
+                aws: options.aws_key.clone(),
+                google: options.google_account.as_deref().map(TokenEndpoint::of).transpose()?,
+            },
             ledger: options.ledger.then(Ledger::default),
             tls: options.tls.as_ref().map(|identity| TlsAcceptor::from(Arc::clone(&identity.config))),
             connections: AtomicU64::new(0),

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod chat;
+mod converse;
 mod endpoints;
 mod faults;
 mod ledger;

@@ -42,9 +42,9 @@ pub struct Endpoint {
     pub query: Option<String>,
 }
 
-/// An `override.endpoint` that cannot be used.
+/// A URL that cannot be used. It is for whoever reads one to say where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("override.endpoint: {0}; write it as http(s)://host[:port][/path][?query]")]
+#[error("{0}; write it as http(s)://host[:port][/path][?query]")]
 pub struct EndpointError(String);
 
 impl Endpoint {

@@ -24,8 +24,8 @@ pub enum Signing {
     Configured,
     /// By a token that Google gives for the service account of `auth.gcp`, where that is configured.
     Google,
-    /// By a signature with the key of `auth.aws`, which has to be there.
-    Aws,
+    /// By a signature for this service of AWS, with the key of `auth.aws`, which has to be there.
+    Aws(&'static str),
 }
 
 /// The member of a request that limits the answer.
@@ -133,7 +133,7 @@ pub const PROVIDERS: &[Provider] = &[
     Provider {
         drops_model: true,
         max_tokens: &[(Protocol::BedrockConverse, MaxTokens::InferenceConfig)],
-        signing: Signing::Aws,
+        signing: Signing::Aws("bedrock"),
         ..usual(
             "bedrock",
             "bedrock-runtime.{region}.amazonaws.com",

@@ -58,7 +58,8 @@ impl Shaping {
         let nested = self.limit_tokens(protocol, &mut edits);
         let patch = self.patches.iter().find(|(target, _)| *target == protocol).map(|(_, patch)| patch);
         let body = if nested.is_none() && patch.is_none() {
-            if self.drops_model && document.get(text, "model").is_some() {
+            let has_model = document.get(text, "model").is_some() || self.option("model").is_some();
+            if self.drops_model && has_model {
                 edits.push(Edit::Remove("model"));
             }
             (!edits.is_empty()).then(|| splice_shared(text, document, &edits))
@@ -230,6 +231,15 @@ mod tests {
                 (expected.to_string(), Some(model.to_string())),
                 "{shaping:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_configured_model_never_stays_where_the_url_names_it() {
+        let shaping =
+            Shaping { options: options(&[("model", "\"b\"")]), drops_model: true, ..Shaping::default() };
+        for body in [r#"{"x":1}"#, r#"{"model":"a","x":1}"#] {
+            assert_eq!(shaped(&shaping, body), (r#"{"x":1}"#.to_string(), Some("b".to_string())), "{body}");
         }
     }
 }

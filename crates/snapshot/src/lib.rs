@@ -19,8 +19,10 @@
 //! - `request.rs`, `body.rs`, `variables.rs`: the client's request and what expressions ask of it.
 //! - `stop.rs`: [`Stop`], how a plugin ends a request.
 //! - `plan.rs`: [`Plan`], which a plugin leaves for the gateway's attempt stage.
+//! - `account.rs`: [`Account`], who asks a provider that wants a signature or a token.
 //! - `record.rs`: [`Record`], what is known of a request when it is over.
 
+mod account;
 mod body;
 mod chain;
 #[cfg(test)]
@@ -48,6 +50,7 @@ mod stop;
 mod upstream;
 mod variables;
 
+pub use account::{Account, AwsAccount, GoogleAccount};
 pub use body::{BodyError, BodyLimits, BodyPiece, BodySource, ClientBody, RequestBody};
 pub use chain::{Chain, ChainEntry, Owner};
 pub use compiler::{Compiler, Shared, Snapshot};

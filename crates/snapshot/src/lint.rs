@@ -81,5 +81,7 @@ fn is_enabled(conf: &Value) -> bool {
 
 fn holds_key(conf: &Value) -> bool {
     let has_entries = |member: &Value| member.as_object().is_some_and(|object| !object.is_empty());
-    conf.get("auth").and_then(Value::as_object).is_some_and(|auth| auth.values().any(has_entries))
+    // A service account may stand in the environment.
+    let is_key = |(name, member): (&String, &Value)| name == "gcp" || has_entries(member);
+    conf.get("auth").and_then(Value::as_object).is_some_and(|auth| auth.iter().any(is_key))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use a6_core::Secret;
 use a6_protocols::{Pattern, Protocol, Provider, Scheme, Shaping};
 
-use crate::Meta;
+use crate::{Account, Meta};
 
 /// What the attempt stage is to do. A plugin leaves it in the [`crate::Exchange`]; it sends nothing itself.
 #[derive(Clone, Debug)]
@@ -82,6 +82,8 @@ pub struct Instance {
     pub head_names: Vec<http::HeaderName>,
     /// Whether the configuration holds a credential, so that the client's `authorization` stays here.
     pub has_credentials: bool,
+    /// Who asks, where headers and query do not say it.
+    pub account: Option<Account>,
     /// What changes in a body.
     pub shaping: Shaping,
     /// To connect, for each write and for each read.

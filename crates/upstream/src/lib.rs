@@ -10,6 +10,8 @@
 //! - `names.rs`, `dns.rs`: [`Resolver`], names to addresses.
 //! - `timer.rs`: [`IdleTimer`], which fires when nothing has happened for a while.
 //! - `balance/`: which of several nodes takes a request.
+//! - `sigv4.rs`: AWS signatures of requests.
+//! - `google/`: tokens of Google's, which are fetched and kept.
 //! - `probe.rs`: [`watch_health`], active health checks.
 //! - `tls.rs`: [`TlsRoots`], which certificates are believed and shown.
 
@@ -20,6 +22,7 @@ mod connection;
 mod dial;
 mod dns;
 mod exchange;
+pub mod google;
 mod http1;
 mod http2;
 mod io;
@@ -27,6 +30,7 @@ mod names;
 mod pipe;
 mod pool;
 mod probe;
+pub mod sigv4;
 mod timer;
 mod tls;
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::support::testing;
 use a6_protocols::Protocol;
 use a6_resources::{Catalogue, ConfKind};
-use a6_snapshot::Lane;
+use a6_snapshot::{Account, Lane};
 
 fn check(conf: Value) -> Result<(), String> {
     crate::Builtins::default().check(NAME, &conf, ConfKind::Route)
@@ -102,14 +102,35 @@ fn accounts_need_what_they_are_signed_with() {
         (json!({"provider": "bedrock", "auth": {}}), "bedrock requires provider_conf.region"),
         (json!({"provider": "bedrock", "auth": {}, "provider_conf": region}), "bedrock requires auth.aws"),
         (
-            json!({"provider": "bedrock", "auth": {"aws": key}, "provider_conf": region}),
-            "auth.aws: signed requests are not supported yet; use auth.header",
+            json!({"provider": "bedrock", "auth": {"aws": key, "gcp": {}}, "provider_conf": region}),
+            "auth.gcp: bedrock takes no token of Google's; take it out",
+        ),
+        (
+            json!({"provider": "openai", "auth": {"aws": key}}),
+            "auth.aws: requests to openai are not signed; take it out",
+        ),
+        (
+            json!({
+                "provider": "bedrock",
+                "auth": {"aws": {"access_key_id": "a", "secret_access_key": "b", "session_token": "x\ny"}},
+                "provider_conf": region,
+            }),
+            "auth.aws.session_token: the value has a character that no header may have",
         ),
         (json!({"provider": "vertex-ai", "auth": {}}), vertex),
         (json!({"provider": "vertex-ai", "auth": {}, "provider_conf": region}), vertex),
         (
             json!({"provider": "openai", "auth": {"gcp": {}}}),
-            "auth.gcp: signed requests are not supported yet; use auth.header",
+            "auth.gcp: there is neither service_account_json nor a service account in the environment variable \
+             GCP_SERVICE_ACCOUNT",
+        ),
+        (
+            json!({"provider": "openai", "auth": {"gcp": {"service_account_json": "{"}}}),
+            "invalid gcp service_account_json: EOF while parsing an object at line 1 column 1",
+        ),
+        (
+            json!({"provider": "openai", "auth": {"gcp": {"service_account_json": "{}"}}}),
+            "invalid gcp service_account_json: client_email is missing",
         ),
         (
             json!({"provider": "openai", "auth": {}, "provider_conf": {"region": "a/b"}}),
@@ -170,6 +191,13 @@ fn unusable_configurations_are_refused_by_name() {
     for (conf, expected) in cases {
         assert_eq!(check(conf.clone()).unwrap_err(), expected, "{conf}");
     }
+    // What these stand for is looked at when it is known.
+    let references = json!({
+        "provider": "openai",
+        "auth": {"query": {"k": "$ENV://KEY"}, "gcp": {"service_account_json": "$secret://vault/1/gcp/account"}},
+        "override": {"endpoint": "$secret://vault/1/openai/endpoint"},
+    });
+    assert_eq!(check(references), Ok(()));
 }
 
 #[test]
@@ -186,4 +214,40 @@ fn durations_and_pools_have_their_defaults() {
     assert_eq!(plugin.instance.timeout.as_millis(), 30_000);
     assert_eq!(plugin.instance.keepalive.unwrap().size, 30);
     assert!(plugin.instance.target.verify && !plugin.instance.has_credentials);
+}
+
+fn bedrock(extra: &Value) -> Value {
+    let mut conf = json!({
+        "provider": "bedrock",
+        "auth": {"aws": {"access_key_id": "AKID", "secret_access_key": "the-secret", "session_token": "the-token"}},
+        "provider_conf": {"region": "eu-west-1"},
+    });
+    conf.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    conf
+}
+
+#[test]
+fn a_signed_instance_writes_its_own_headers_and_signs_its_host() {
+    let plugin = compile(&bedrock(&json!({}))).unwrap();
+    let Some(Account::Aws(account)) = &plugin.instance.account else { panic!("{plugin:?}") };
+    assert_eq!((&*account.region, &*account.service), ("eu-west-1", "bedrock"));
+    assert_eq!(&*plugin.instance.address, "bedrock-runtime.eu-west-1.amazonaws.com:443");
+    assert_eq!(plugin.instance.head.expose(), b"host: bedrock-runtime.eu-west-1.amazonaws.com\r\n");
+    assert!(plugin.instance.has_credentials);
+    let names: Vec<_> = plugin.instance.head_names.iter().map(http::HeaderName::as_str).collect();
+    for name in ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert!(!format!("{plugin:?}").contains("the-"));
+    let converse = ("bedrock-converse", "/model/m%3A1/converse-stream".to_string());
+    assert_eq!(paths(&bedrock(&json!({})))[0], converse);
+}
+
+#[test]
+fn a_signed_endpoint_has_a_host_without_port_and_a_path_encoded_once() {
+    let endpoint = json!({"override": {"endpoint": "http://127.0.0.1:4010/model/a:b%2fc/converse"}});
+    assert_eq!(paths(&bedrock(&endpoint))[0], ("bedrock-converse", "/model/a%3Ab%2Fc/converse".to_string()));
+    let plugin = compile(&bedrock(&endpoint)).unwrap();
+    assert_eq!(plugin.instance.head.expose(), b"host: 127.0.0.1\r\n");
+    assert_eq!(&*plugin.instance.address, "127.0.0.1:4010");
 }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use a6_core::Secret;
 use a6_protocols::{Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signing};
-use a6_snapshot::{Argument, Instance, Keepalive, Lane, Target};
+use a6_snapshot::{Account, Argument, Instance, Keepalive, Lane, Target};
+use a6_upstream::sigv4;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use super::account::{self, AwsConf, GcpConf};
 
 /// What tells a provider: the part of a configuration that `ai-proxy` and an instance of `ai-proxy-multi` share.
 #[derive(Deserialize)]
@@ -37,9 +40,8 @@ impl InstanceConf {
 struct Auth {
     header: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
-    /// Whether a service account or a key to sign with is configured.
-    gcp: Option<Value>,
-    aws: Option<Value>,
+    gcp: Option<GcpConf>,
+    aws: Option<AwsConf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -101,11 +103,20 @@ pub(crate) fn compile(
 ) -> Result<Instance, String> {
     let provider = Provider::named(&conf.provider)
         .ok_or_else(|| format!("ai provider: {} is not supported.", conf.provider))?;
-    check_account(provider, &conf)?;
+    check_place(provider, &conf)?;
+    let region = conf.provider_conf.region.as_deref();
+    let account = account::compile(
+        provider,
+        conf.auth.aws.as_ref(),
+        conf.auth.gcp.as_ref(),
+        region,
+        transport.ssl_verify,
+    )?;
+    let written = account.as_ref().map(account::headers).unwrap_or_default();
     let endpoint = endpoint(provider, &conf)?;
-    let headers = headers(&conf.auth)?;
+    let headers = headers(&conf.auth, &written)?;
     let query = query(&conf.auth.query, endpoint.query.as_deref());
-    let head = head(&endpoint.authority(), &headers);
+    let head = head(&authority(&endpoint, account.as_ref()), &headers);
     let lanes = lanes(provider, &conf.provider_conf, endpoint.path.as_deref(), &query, &head);
     let target = Target {
         scheme: endpoint.scheme,
@@ -121,8 +132,9 @@ pub(crate) fn compile(
         lanes,
         head: Secret::new(head),
         query,
-        head_names: headers.into_iter().map(|(name, _)| name).collect(),
-        has_credentials: !conf.auth.header.is_empty() || !conf.auth.query.is_empty(),
+        head_names: headers.into_iter().map(|(name, _)| name).chain(written).collect(),
+        has_credentials: !conf.auth.header.is_empty() || !conf.auth.query.is_empty() || account.is_some(),
+        account,
         shaping: shaping(provider, conf.options, conf.overrides),
         timeout: Duration::from_millis(transport.timeout),
         keepalive: transport.keepalive.then_some(Keepalive {
@@ -139,14 +151,14 @@ pub(crate) fn compile(
     })
 }
 
-/// What the provider's kind of account asks of the configuration, in APISIX's words.
-fn check_account(provider: &Provider, conf: &InstanceConf) -> Result<(), String> {
+/// What the provider asks of the configuration, in APISIX's words.
+fn check_place(provider: &Provider, conf: &InstanceConf) -> Result<(), String> {
     let has_region = conf.provider_conf.region.is_some();
     let has_place = has_region && conf.provider_conf.project_id.is_some();
     let name = provider.name;
     match provider.signing {
-        Signing::Aws if !has_region => return Err(format!("{name} requires provider_conf.region")),
-        Signing::Aws if conf.auth.aws.is_none() => return Err(format!("{name} requires auth.aws")),
+        Signing::Aws(_) if !has_region => return Err(format!("{name} requires provider_conf.region")),
+        Signing::Aws(_) if conf.auth.aws.is_none() => return Err(format!("{name} requires auth.aws")),
         Signing::Google if !has_place && conf.overrides.endpoint.is_none() => {
             return Err(format!(
                 "{name} requires either provider_conf (project_id + region) or override.endpoint"
@@ -160,11 +172,6 @@ fn check_account(provider: &Provider, conf: &InstanceConf) -> Result<(), String>
     {
         if value.as_ref().is_some_and(|value| !value.bytes().all(is_plain)) {
             return Err(format!("provider_conf.{member}: only letters, digits and -_.: may stand in it"));
-        }
-    }
-    for (member, value) in [("gcp", &conf.auth.gcp), ("aws", &conf.auth.aws)] {
-        if value.is_some() {
-            return Err(format!("auth.{member}: signed requests are not supported yet; use auth.header"));
         }
     }
     Ok(())
@@ -202,7 +209,13 @@ fn lanes(
 
 fn endpoint(provider: &Provider, conf: &InstanceConf) -> Result<Endpoint, String> {
     if let Some(url) = &conf.overrides.endpoint {
-        return Endpoint::parse(url).map_err(|error| error.to_string());
+        let endpoint = Endpoint::parse(url).map_err(|error| format!("override.endpoint: {error}"))?;
+        // What is signed is sent in one way of writing only.
+        let path = match provider.signing {
+            Signing::Aws(_) => endpoint.path.map(|path| sigv4::wire_path(&path)),
+            Signing::Configured | Signing::Google => endpoint.path,
+        };
+        return Ok(Endpoint { path, ..endpoint });
     }
     let region = conf.provider_conf.region.as_deref();
     let host = provider.host.and_then(|host| Pattern::configured(host, None, region));
@@ -216,13 +229,25 @@ fn endpoint(provider: &Provider, conf: &InstanceConf) -> Result<Endpoint, String
     endpoint.ok_or_else(|| format!("provider_conf.region: {host} is not a host name"))
 }
 
+/// The `Host` that is sent. A signed one has no port, whatever the port is: so APISIX signs it.
+fn authority(endpoint: &Endpoint, account: Option<&Account>) -> String {
+    match account {
+        Some(Account::Aws(_)) => {
+            Endpoint { port: endpoint.scheme.default_port(), ..endpoint.clone() }.authority()
+        }
+        _ => endpoint.authority(),
+    }
+}
+
 /// The headers of `auth`, but for those that the gateway itself writes.
-fn headers(auth: &Auth) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+fn headers(auth: &Auth, written: &[HeaderName]) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let mut headers = Vec::new();
     for (name, value) in &auth.header {
         let header: HeaderName =
             name.parse().map_err(|_| format!("auth.header.{name}: this is not a header name"))?;
-        if [HOST, CONTENT_LENGTH, CONTENT_TYPE, ACCEPT_ENCODING].contains(&header) {
+        if [HOST, CONTENT_LENGTH, CONTENT_TYPE, ACCEPT_ENCODING].contains(&header)
+            || written.contains(&header)
+        {
             continue;
         }
         let value = HeaderValue::from_str(value)

@@ -1,5 +1,6 @@
 //! What several plugins share.
 //!
+//! - `account.rs`: who asks a provider that wants a signature or a token.
 //! - `ai_request.rs`: reads a request as an AI request and finds its protocol.
 //! - `auth.rs`: what every auth plugin does alike: sources of credentials, challenges, anonymous consumers.
 //! - `groups.rs`: configurations that count together.
@@ -15,6 +16,7 @@
 //! - `testing.rs`: requests for the tests of plugins.
 //! - `uri.rs`: encoding of paths and queries.
 
+pub(crate) mod account;
 pub(crate) mod ai_request;
 pub(crate) mod auth;
 pub(crate) mod groups;

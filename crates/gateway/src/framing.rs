@@ -1,0 +1,194 @@
+use std::borrow::Cow;
+
+use a6_codec::event_stream::{Frame, FrameDecoder, Value, encode};
+use a6_codec::sse::{Event, SseDecoder, events};
+use a6_core::{Fault, FaultKind};
+use a6_protocols::{Protocol, StreamReader, Verdict};
+use bytes::{Bytes, BytesMut};
+
+use crate::headers::StreamKind;
+
+/// Finds the events of a provider's stream.
+pub(crate) enum StreamDecoder {
+    /// Server-sent events.
+    Events(SseDecoder),
+    /// An AWS event stream.
+    Frames(FrameDecoder),
+}
+
+impl StreamDecoder {
+    /// For a stream of that kind.
+    pub(crate) fn of(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::Events => Self::Events(SseDecoder::default()),
+            StreamKind::Frames => Self::Frames(FrameDecoder::default()),
+        }
+    }
+
+    /// Shows what came to the reader, event by event, and gives what of it the client sees: whole events alone.
+    ///
+    /// # Errors
+    /// A frame is broken. The whole ones before it were given out.
+    pub(crate) fn push(&mut self, data: Bytes, stream: &mut StreamReader) -> Result<Bytes, Box<Fault>> {
+        match self {
+            Self::Events(decoder) => Ok(visible(stream, decoder.push(data))),
+            Self::Frames(decoder) => {
+                decoder.push(&data);
+                frames(decoder, stream)
+            }
+        }
+    }
+
+    /// Whether something of our own may be put behind what was given out: a comment, which only events know.
+    pub(crate) fn is_between_events(&self) -> bool {
+        match self {
+            Self::Events(decoder) => decoder.is_between_events(),
+            Self::Frames(_) => false,
+        }
+    }
+
+    /// At the end of the stream: what the client still sees, and whether the end is one, not a cut inside a frame.
+    pub(crate) fn finish(&mut self, stream: &mut StreamReader) -> (Bytes, bool) {
+        match self {
+            Self::Events(decoder) => (visible(stream, decoder.take_tail()), true),
+            Self::Frames(decoder) => (Bytes::new(), decoder.finish().is_ok()),
+        }
+    }
+
+    /// How a client is told that the stream broke off; none where only a cut can tell.
+    pub(crate) fn error_event(&self, stream: &StreamReader, fault: &Fault) -> Option<Bytes> {
+        match self {
+            Self::Events(_) => stream.error_event(fault),
+            // Whatever the frames carry: only a frame can stand behind them.
+            Self::Frames(_) => exception(fault),
+        }
+    }
+}
+
+/// The exception that Bedrock tells of itself in the middle of a stream.
+fn exception(fault: &Fault) -> Option<Bytes> {
+    let headers = [
+        (":exception-type", Value::Text("modelStreamErrorException")),
+        (":content-type", Value::Text("application/json")),
+        (":message-type", Value::Text("exception")),
+    ];
+    encode(&headers, &Protocol::BedrockConverse.error_body(fault)).ok()
+}
+
+fn frames(decoder: &mut FrameDecoder, stream: &mut StreamReader) -> Result<Bytes, Box<Fault>> {
+    let mut seen = BytesMut::new();
+    loop {
+        match decoder.frame() {
+            Ok(Some(frame)) => {
+                if stream.event(&event(&frame)) == Verdict::Pass {
+                    seen.extend_from_slice(frame.bytes());
+                }
+            }
+            // A broken frame is told again with the next piece, or at the end.
+            Err(error) if seen.is_empty() => {
+                let text = format!("the answer broke off: {error}");
+                return Err(Box::new(Fault::upstream(FaultKind::UpstreamProtocol, text)));
+            }
+            Ok(None) | Err(_) => return Ok(seen.freeze()),
+        }
+    }
+}
+
+/// A frame as the protocols know events.
+fn event(frame: &Frame) -> Event<'_> {
+    let text = |name| frame.header(name).and_then(Value::text);
+    let name = match text(":message-type") {
+        Some("event") => text(":event-type"),
+        _ => Some("exception"),
+    };
+    Event { span: 0..0, name: name.map(str::as_bytes), data: Some(Cow::Borrowed(frame.payload())) }
+}
+
+/// What of a run of whole events the client sees.
+fn visible(stream: &mut StreamReader, run: Bytes) -> Bytes {
+    let mut hidden = Vec::new();
+    for event in events(&run) {
+        if stream.event(&event) == Verdict::Hide {
+            hidden.push(event.span);
+        }
+    }
+    if hidden.is_empty() {
+        return run;
+    }
+    let mut left = BytesMut::with_capacity(run.len());
+    let mut at = 0;
+    for span in hidden {
+        left.extend_from_slice(&run[at..span.start]);
+        at = span.end;
+    }
+    left.extend_from_slice(&run[at..]);
+    left.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use a6_protocols::End;
+
+    fn frame(kind: &str, payload: &str) -> Bytes {
+        let headers = [(":event-type", Value::Text(kind)), (":message-type", Value::Text("event"))];
+        encode(&headers, payload.as_bytes()).unwrap()
+    }
+
+    fn stream() -> Bytes {
+        let frames = [
+            frame("messageStart", r#"{"role":"assistant"}"#),
+            frame("messageStop", r#"{"stopReason":"end_turn"}"#),
+            frame("metadata", r#"{"usage":{"inputTokens":2,"outputTokens":3,"totalTokens":5}}"#),
+        ];
+        frames.concat().into()
+    }
+
+    #[test]
+    fn every_cut_shows_the_same_frames() {
+        let whole = stream();
+        for cut in 0..=whole.len() {
+            let mut decoder = StreamDecoder::of(StreamKind::Frames);
+            let mut reader = Protocol::BedrockConverse.stream_reader(false);
+            let mut seen = BytesMut::new();
+            for piece in [whole.slice(..cut), whole.slice(cut..)] {
+                seen.extend_from_slice(&decoder.push(piece, &mut reader).unwrap());
+            }
+            assert_eq!((seen.freeze(), decoder.finish(&mut reader)), (whole.clone(), (Bytes::new(), true)));
+            assert_eq!((reader.end(), reader.usage().total), (End::Complete, Some(5)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_cut_or_broken_stream_gives_its_whole_frames_and_is_no_end() {
+        let first = frame("messageStart", "{}");
+        let whole = stream();
+        let mut decoder = StreamDecoder::of(StreamKind::Frames);
+        let mut reader = Protocol::BedrockConverse.stream_reader(false);
+        decoder.push(whole.slice(..whole.len() - 1), &mut reader).unwrap();
+        assert_eq!(
+            (decoder.finish(&mut reader), reader.end()),
+            ((Bytes::new(), false), End::CompleteWithoutTerminal)
+        );
+
+        let mut decoder = StreamDecoder::of(StreamKind::Frames);
+        let broken = [&first[..], b"{\"message\":\"no frame at all\"}"].concat();
+        assert_eq!(decoder.push(broken.into(), &mut reader).unwrap(), first);
+        assert!(!decoder.finish(&mut reader).1);
+        let fault = decoder.push(first, &mut reader).unwrap_err();
+        assert!(fault.text.contains("frame 2 of the event stream"), "{}", fault.text);
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_exception() {
+        let fault = Fault::upstream(FaultKind::UpstreamTruncated, "the answer broke off");
+        let reader = Protocol::Passthrough.stream_reader(false);
+        let exception = StreamDecoder::of(StreamKind::Frames).error_event(&reader, &fault).unwrap();
+        let mut reader = Protocol::BedrockConverse.stream_reader(false);
+        let mut decoder = StreamDecoder::of(StreamKind::Frames);
+        assert_eq!(decoder.push(exception.clone(), &mut reader).unwrap(), exception);
+        assert_eq!(reader.end(), End::UpstreamError);
+        let events = StreamDecoder::of(StreamKind::Events);
+        assert_eq!(events.error_event(&reader, &fault), None, "no frame stands among events");
+    }
+}

@@ -8,6 +8,7 @@
 //! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
+//! - `tls.rs`, `tls/`: [`TlsHosts`], the certificates that clients are shown.
 //! - `explain.rs`, `question.rs`: what would become of a request.
 //! - `lint.rs`: what is allowed but unwise.
 //! - `publish.rs`: [`Publisher`], how the Admin API's writer takes changes into force.
@@ -43,6 +44,7 @@ mod request;
 mod route;
 mod router;
 mod stop;
+mod tls;
 mod upstream;
 mod variables;
 
@@ -66,5 +68,6 @@ pub use request::{Client, Credentials, Request};
 pub use route::{CompiledRoute, Match, Missing};
 pub use router::Router;
 pub use stop::{Reply, Stop};
+pub use tls::{TlsHost, TlsHosts, TlsVersions};
 pub use upstream::*;
 pub use variables::AnswerVariables;

@@ -2,7 +2,7 @@
 //!
 //! | file | takes -> gives |
 //! |---|---|
-//! | `listen.rs` | socket -> connection |
+//! | `listen.rs`, `handshake.rs` | socket -> connection, in TLS where its listener speaks it |
 //! | `http1/`, `http2/` | connection -> requests, and answers back to it |
 //! | `read.rs` | a request's head -> [`read::Received`] |
 //! | `route.rs` | `Received` -> [`route::Matched`] |
@@ -15,7 +15,7 @@
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
 //! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes;
-//! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
+//! `tunnel.rs`, connections that leave HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
 //! that the client's connection polls.
 
 mod access;
@@ -23,6 +23,7 @@ mod answer;
 mod attempt;
 mod body;
 mod forward;
+mod handshake;
 mod headers;
 mod http1;
 mod http2;
@@ -35,6 +36,7 @@ mod real_ip;
 mod render;
 mod road;
 mod route;
+mod secured;
 mod settle;
 mod stream;
 #[cfg(test)]
@@ -43,7 +45,8 @@ mod tunnel;
 mod wire;
 mod worker;
 
+pub use handshake::TlsFaults;
 pub use http1::HeadFaults;
-pub use listen::{Sockets, bind};
+pub use listen::{Sockets, bind, bind_tls};
 pub use real_ip::RealIp;
 pub use worker::{Config, Worker, run};

@@ -87,11 +87,6 @@ impl TlsHost {
         self.config.clone()
     }
 
-    /// Whether clients have to show a certificate, at least for some paths.
-    pub fn asks_clients(&self) -> bool {
-        self.clients.is_some()
-    }
-
     /// Whether a path is served to whoever asks.
     pub fn is_open(&self, path: &str) -> bool {
         self.clients.as_ref().is_none_or(|clients| clients.is_open(path))

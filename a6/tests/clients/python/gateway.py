@@ -114,6 +114,7 @@ class Gateway:
                     "apisix": {
                         "node_listen": [{"ip": "127.0.0.1", "port": data}],
                         "control": {"ip": "127.0.0.1", "port": control},
+                        "ssl": {"enable": False},
                     },
                     "deployment": {"admin": {"admin_listen": {"ip": "127.0.0.1", "port": admin}}},
                 }

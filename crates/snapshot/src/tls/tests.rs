@@ -112,10 +112,9 @@ fn a_client_is_believed_whose_chain_is_not_too_long() {
 #[test]
 fn paths_may_be_open_where_clients_are_asked() {
     let nobody = host(json!({"sni": "a.test"})).unwrap();
-    assert!(!nobody.asks_clients() && nobody.is_open("/x") && !nobody.believes(&[]));
+    assert!(nobody.is_open("/x") && !nobody.believes(&[]));
     let client = json!({"ca": chain(1).1, "skip_mtls_uri_regex": ["^/health$", "\\.css$"]});
     let some = host(json!({"sni": "a.test", "client": client})).unwrap();
-    assert!(some.asks_clients());
     for (path, is_open) in [("/health", true), ("/health/x", false), ("/a.css", true), ("/", false)] {
         assert_eq!(some.is_open(path), is_open, "{path}");
     }

@@ -51,7 +51,8 @@ fn it_is_reached_over_tls_alone() {
     let (status, body) = routes(&gateway, &client, ADMIN_KEY).unwrap();
     assert_eq!((status, body.contains("\"total\":0")), (200, true), "{body}");
     assert_eq!(routes(&gateway, &client, "wrong").unwrap().0, 401);
-    assert!(gateway.output().contains(&format!("https://{}/apisix/admin", gateway.admin)));
+    let address = format!("https://{}/apisix/admin", gateway.admin);
+    support::eventually("the address", || gateway.output().contains(&address).then_some(()));
 
     let mut plain = Connection::open(gateway.admin);
     plain.write(&request("GET", "/apisix/admin/routes", &[("X-API-KEY", ADMIN_KEY)], b""));

@@ -20,21 +20,22 @@ fn gateway(setup: Setup) -> (Gateway, Echo) {
     (gateway, echo)
 }
 
-/// How often a handshake failed for that reason.
-fn faults(gateway: &Gateway, reason: &str) -> u64 {
-    let faults = gateway.counters("tls_faults");
-    faults[reason].as_u64().unwrap_or_else(|| panic!("no {reason} in {faults}"))
+/// So many handshakes failed for that reason, or will have in a moment.
+fn counted(gateway: &Gateway, reason: &str, times: u64) {
+    support::eventually(&format!("{times} of {reason}"), || {
+        (gateway.counters("tls_faults")[reason] == times).then_some(())
+    });
 }
 
 #[test]
 fn the_exact_name_comes_before_the_pattern_and_a_stranger_is_turned_away() {
     let (gateway, echo) = gateway(Setup::new().tls(""));
     let ca = Authority::root("ca");
-    let (exact, pattern) = (ca.server(&["a.test"]), ca.server(&["*.test"]));
-    gateway.put("ssls/1", &pattern.ssl(&["*.test"], json!({})));
-    gateway.put("ssls/2", &exact.ssl(&["A.test"], json!({})));
+    let (exact, pattern) = (ca.server(&["a.site.test"]), ca.server(&["*.site.test"]));
+    gateway.put("ssls/1", &pattern.ssl(&["*.site.test"], json!({})));
+    gateway.put("ssls/2", &exact.ssl(&["A.site.test"], json!({})));
     let client = TlsClient::trusting(&ca);
-    for (name, expected) in [("a.test", &exact), ("b.test", &pattern)] {
+    for (name, expected) in [("a.site.test", &exact), ("b.site.test", &pattern)] {
         let mut connection = client.connect(gateway.tls, name).unwrap();
         assert_eq!(connection.shown(), expected.der(), "{name}");
         let (status, body) = connection.ask(&request("GET", "/x", &[("Host", name)], b"")).unwrap();
@@ -43,13 +44,14 @@ fn the_exact_name_comes_before_the_pattern_and_a_stranger_is_turned_away() {
         assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
         assert_eq!(seen.header("x-forwarded-port"), Some(gateway.tls.port().to_string().as_str()));
     }
-    for name in ["x.b.test", "other.example"] {
+    for name in ["x.b.site.test", "other.example"] {
         let error = client.connect(gateway.tls, name).err().unwrap();
         assert!(error.contains("UnrecognisedName"), "{name}: {error}");
     }
-    let error = client.nameless().connect(gateway.tls, "a.test").err().unwrap();
+    let error = client.nameless().connect(gateway.tls, "a.site.test").err().unwrap();
     assert!(error.contains("UnrecognisedName"), "{error}");
-    assert_eq!((faults(&gateway, "unknown_name"), faults(&gateway, "no_name")), (2, 1));
+    counted(&gateway, "unknown_name", 2);
+    counted(&gateway, "no_name", 1);
     assert_eq!(echo.count(), 2);
 }
 
@@ -119,13 +121,9 @@ fn versions_are_those_of_the_resource_or_else_of_the_settings() {
         ("b.test", &TLS13, false),
     ] {
         let answer = TlsClient::trusting(&ca).only(version).get(gateway.tls, name, "/x");
-        assert_eq!(
-            answer.as_ref().map(|answer| answer.0),
-            if expected { Ok(200) } else { answer.as_ref().map(|_| 0) }
-        );
         assert_eq!(answer.is_ok(), expected, "{name} {version:?}: {answer:?}");
     }
-    assert_eq!(faults(&gateway, "incompatible"), 2);
+    counted(&gateway, "incompatible", 2);
 }
 
 #[test]
@@ -136,9 +134,9 @@ fn http2_is_spoken_where_both_offer_it() {
     let client = TlsClient::trusting(&ca);
     for (offered, agreed) in [
         (&["h2", "http/1.1"][..], Some("h2")),
-        (&["http/1.1", "h2"], Some("h2")),
-        (&["http/1.1"], Some("http/1.1")),
-        (&[], None),
+        (&["http/1.1", "h2"][..], Some("h2")),
+        (&["http/1.1"][..], Some("http/1.1")),
+        (&[][..], None),
     ] {
         let connection = client.clone().speaking(offered).connect(gateway.tls, "a6.test").unwrap();
         assert_eq!(connection.protocol().as_deref(), agreed, "{offered:?}");
@@ -152,7 +150,7 @@ fn http2_is_spoken_where_both_offer_it() {
     }
     let error = client.speaking(&["smtp"]).connect(gateway.tls, "a6.test").err().unwrap();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
-    assert_eq!(faults(&gateway, "incompatible"), 1);
+    counted(&gateway, "incompatible", 1);
 }
 
 #[test]
@@ -201,12 +199,14 @@ fn plain_text_is_told_where_it_has_come() {
     let mut connection = Connection::open(gateway.tls);
     connection.write(b"\x00\x01\x02");
     assert!(connection.until_closed(Duration::from_secs(10)).is_some());
-    assert_eq!((faults(&gateway, "plain_text"), faults(&gateway, "malformed"), echo.count()), (1, 1, 0));
+    counted(&gateway, "plain_text", 1);
+    counted(&gateway, "malformed", 1);
+    assert_eq!(echo.count(), 0);
 }
 
 #[test]
 fn a_handshake_that_does_not_come_is_not_waited_for() {
-    let settings = "nginx_config:\n  http:\n    client_header_timeout: 300ms\n";
+    let settings = "nginx_config:\n  http:\n    client_header_timeout: 1s\n";
     let (gateway, _echo) = gateway(Setup::new().tls("").settings(settings));
     let ca = Authority::root("ca");
     gateway.put("ssls/1", &ca.server(&["a.test"]).ssl(&["a.test"], json!({})));
@@ -219,9 +219,9 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
     for connection in [&mut silent, &mut begun] {
         assert!(connection.until_closed(Duration::from_secs(10)).is_some(), "it is still open");
     }
-    assert_eq!(faults(&gateway, "late"), 2);
+    counted(&gateway, "late", 2);
     drop(Connection::open(gateway.tls));
-    support::eventually("the count of who has gone", || (faults(&gateway, "gone") == 1).then_some(()));
+    counted(&gateway, "gone", 1);
 }
 
 #[test]

@@ -72,6 +72,9 @@ impl Running {
         let admin_socket = settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
         let control_socket = settings.control.map(bind).transpose()?;
 
+        if let Some(address) = tls.first() {
+            kit.listening_tls(address.port());
+        }
         let compiler = Compiler::new(kit).speaking(tls_versions(settings));
         let snapshot = compiler.shared();
         let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;

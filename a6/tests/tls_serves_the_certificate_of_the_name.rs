@@ -186,7 +186,9 @@ fn https_is_not_sent_to_https_again() {
     gateway.put("ssls/1", &ca.server(&["a.test"]).ssl(&["a.test"], json!({})));
     gateway.put("global_rules/1", &json!({"plugins": {"redirect": {"http_to_https": true}}}));
     let get = request("GET", "/x", &[("Host", "a.test")], b"");
-    assert_eq!(Connection::open(gateway.data).answer(&get).status, 301);
+    let answer = Connection::open(gateway.data).answer(&get);
+    let expected = format!("https://a.test:{}/x", gateway.tls.port());
+    assert_eq!((answer.status, answer.header("location")), (301, Some(expected.as_str())));
     assert_eq!(TlsClient::trusting(&ca).get(gateway.tls, "a.test", "/x").unwrap().0, 200);
 }
 

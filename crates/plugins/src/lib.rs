@@ -70,6 +70,11 @@ impl Builtins {
         specs.sort_by_key(|spec| std::cmp::Reverse(spec.priority));
         Ok(Self { specs, shared: Shared::default() })
     }
+
+    /// Says on which port the data plane speaks TLS, for configurations that are compiled from now on. It is said once.
+    pub fn listening_tls(&self, port: u16) {
+        let _ = self.shared.tls_port.set(port);
+    }
 }
 
 impl Catalogue for Builtins {

@@ -127,6 +127,7 @@ fn settings(data_dir: &Path, attempt: u16) -> anyhow::Result<Settings> {
         a6_settings::load_bytes(b"", None, &options).context("the default settings are not valid")?;
     let mut settings = loaded.settings;
     settings.data.listen = vec![free_port(9080 + attempt)?];
+    settings.data.tls = None;
     let admin = settings.admin.as_mut().context("the default settings have no Admin API")?;
     admin.listen = free_port(9180 + attempt)?;
     settings.control = None;

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use a6_admin::{Admin, AdminState, Key, View, Writer};
+use a6_admin::{Admin, AdminState, Key, Tls, TlsFiles, View, Writer};
 use a6_core::{Budget, Clock, Secret};
-use a6_gateway::{HeadFaults, RealIp};
+use a6_gateway::{RealIp, Sockets};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_secrets::{Resolving, Secrets};
 use a6_settings::Settings;
-use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, lint};
+use a6_snapshot::{
+    BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, Rejection, TlsVersions, lint,
+};
 use a6_store::{SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
@@ -36,6 +38,8 @@ const FALLBACK_BUDGET: u64 = 256 << 20;
 pub(crate) struct Running {
     /// The data plane's addresses.
     pub(crate) data: Vec<SocketAddr>,
+    /// Those of them that speak TLS are apart.
+    pub(crate) tls: Vec<SocketAddr>,
     /// The Admin API's address.
     pub(crate) admin: Option<SocketAddr>,
     /// The Control API's address.
@@ -65,12 +69,13 @@ impl Running {
         let store = SealedStore::open(store, &sealing(settings, &mut warnings), catalogue.clone())?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
-        let shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
-        let data = shares.first().map(a6_gateway::Sockets::addresses).unwrap_or_default();
-        let admin_socket = settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
-        let control_socket = settings.control.map(bind).transpose()?;
-
-        let compiler = Compiler::new(kit);
+        let Listeners { shares, data, tls, admin: admin_socket, control: control_socket } =
+            Listeners::bind(settings, &mut warnings)?;
+        let admin_tls = admin_tls(settings)?;
+        if let Some(address) = tls.first() {
+            kit.listening_tls(address.port());
+        }
+        let compiler = Compiler::new(kit).speaking(tls_versions(settings));
         let snapshot = compiler.shared();
         let health = compiler.health();
         let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
@@ -89,13 +94,9 @@ impl Running {
         let control_thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
         let (writer, writer_thread, rejections) =
             Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
-        warnings.extend(
-            rejections.iter().map(|rejection| {
-                format!("{} is stored but not in force: {}", rejection.key, rejection.reason)
-            }),
-        );
+        warnings.extend(rejections.iter().map(not_in_force));
         warnings.extend(secrets.troubles());
-        let exposed = data.iter().any(|address| !address.ip().is_loopback());
+        let exposed = data.iter().chain(&tls).any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
@@ -105,12 +106,13 @@ impl Running {
         let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
         let (draining, drained) = watch::channel(false);
         let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
-        let counters = counters(config.head_faults.clone(), access_log.clone());
+        let counters = counters(&config, access_log.clone());
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
         let routers = Control {
             explain,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
+            admin_tls,
             control: control_socket,
             writer,
             catalogue,
@@ -128,6 +130,7 @@ impl Running {
         }
         Ok(Self {
             data,
+            tls,
             admin,
             control,
             admin_key,
@@ -168,9 +171,33 @@ impl Running {
     }
 }
 
+/// Sockets that are bound, and nobody accepts on yet.
+struct Listeners {
+    /// A share for each data thread.
+    shares: Vec<Sockets>,
+    data: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
+    admin: Option<TcpListener>,
+    control: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn bind(settings: &Settings, warnings: &mut Vec<String>) -> anyhow::Result<Self> {
+        let shares = bind_data(settings, warnings)?;
+        Ok(Self {
+            data: shares.first().map(Sockets::addresses).unwrap_or_default(),
+            tls: shares.first().map(Sockets::tls_addresses).unwrap_or_default(),
+            shares,
+            admin: settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?,
+            control: settings.control.map(bind).transpose()?,
+        })
+    }
+}
+
 /// What runs on the control thread.
 struct Control {
     admin: Option<(TcpListener, Admin)>,
+    admin_tls: Option<Tls>,
     control: Option<TcpListener>,
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
@@ -237,12 +264,12 @@ impl Control {
         });
         let admin = async {
             if let Some((socket, router)) = admin {
-                serve(socket, router, stopped.clone()).await;
+                serve(socket, self.admin_tls, router, stopped.clone()).await;
             }
         };
         let control = async {
             if let Some(socket) = self.control {
-                serve(socket, control, stopped.clone()).await;
+                serve(socket, None, control, stopped.clone()).await;
             }
         };
         let mut told = stopped.clone();
@@ -273,12 +300,17 @@ impl Control {
     }
 }
 
-async fn serve(socket: TcpListener, router: a6_admin::Router, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    socket: TcpListener,
+    tls: Option<Tls>,
+    router: a6_admin::Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let shutdown = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => a6_admin::serve(listener, router, shutdown).await,
+        Ok(listener) => a6_admin::serve(listener, tls, router, shutdown).await,
         Err(error) => tracing::error!(%error, "a control listener could not start"),
     }
 }
@@ -293,6 +325,35 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// The data plane's listeners. Those for TLS that nobody has asked for must not keep the gateway down.
+fn bind_data(settings: &Settings, warnings: &mut Vec<String>) -> anyhow::Result<Vec<Sockets>> {
+    let mut shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
+    let Some(tls) = &settings.data.tls else { return Ok(shares) };
+    match a6_gateway::bind_tls(&mut shares, &tls.listen) {
+        Err(error) if tls.is_default => {
+            let way = "set apisix.ssl.listen, or apisix.ssl.enable to false";
+            warnings.push(format!("the data plane does not speak TLS: {error}; {way}"));
+        }
+        bound => bound?,
+    }
+    Ok(shares)
+}
+
+fn not_in_force(rejection: &Rejection) -> String {
+    format!("{} is stored but not in force: {}", rejection.key, rejection.reason)
+}
+
+fn tls_versions(settings: &Settings) -> TlsVersions {
+    let protocols = settings.data.tls.as_ref().map(|tls| tls.protocols);
+    protocols.map(|on| TlsVersions { tls12: on.tls12, tls13: on.tls13 }).unwrap_or_default()
+}
+
+fn admin_tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
+    let Some(tls) = settings.admin.as_ref().and_then(|admin| admin.tls.as_ref()) else { return Ok(None) };
+    let files = TlsFiles { cert: tls.cert.clone(), key: tls.key.clone(), client_ca: tls.client_ca.clone() };
+    Tls::read(&files).map(Some).map_err(anyhow::Error::msg)
 }
 
 fn address(socket: Option<&TcpListener>) -> Option<SocketAddr> {
@@ -379,11 +440,18 @@ fn at_least_1_ms(duration: Duration) -> Duration {
 }
 
 /// What the data plane counts, for the Control API.
-fn counters(faults: Arc<HeadFaults>, log: Option<Arc<AccessLog>>) -> a6_admin::Counters {
+fn counters<P>(config: &a6_gateway::Config<P>, log: Option<Arc<AccessLog>>) -> a6_admin::Counters {
+    let (heads, handshakes) = (config.head_faults.clone(), config.tls_faults.clone());
+    let object = |counts: &[(&str, u64)]| {
+        let members = counts.iter().map(|(reason, count)| ((*reason).to_string(), (*count).into()));
+        members.collect::<serde_json::Map<_, _>>()
+    };
     Box::new(move || {
-        let faults: serde_json::Map<_, _> =
-            faults.snapshot().into_iter().map(|(reason, count)| (reason.to_string(), count.into())).collect();
-        json!({"head_faults": faults, "access_log_dropped": log.as_ref().map(|log| log.dropped())})
+        json!({
+            "head_faults": object(&heads.snapshot()),
+            "tls_faults": object(&handshakes.snapshot()),
+            "access_log_dropped": log.as_ref().map(|log| log.dropped()),
+        })
     })
 }
 
@@ -421,6 +489,8 @@ fn data_config<P>(
         requests: requests.clone(),
         clock,
         head_faults: Arc::default(),
+        tls_faults: Arc::default(),
+        fallback_sni: data.tls.as_ref().and_then(|tls| tls.fallback_sni.as_deref().map(Box::from)),
         // A proxy on this machine speaks for its clients, as in APISIX's settings.
         real_ip: RealIp {
             header: HeaderName::from_static("x-real-ip"),

@@ -115,12 +115,17 @@ impl Signals {
 }
 
 fn announce(settings: &Settings, running: &Running) {
-    let list = |addresses: &[SocketAddr]| {
-        addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>().join(", ")
+    let list = |scheme: &str, addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| format!("{scheme}://{address}")).collect::<Vec<_>>().join(", ")
     };
-    say(&format!("data plane   {}", list(&running.data)));
+    say(&format!("data plane   {}", list("http", &running.data)));
+    if !running.tls.is_empty() {
+        say(&format!("with TLS     {}", list("https", &running.tls)));
+    }
+    let speaks_tls = settings.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
+    let scheme = if speaks_tls { "https" } else { "http" };
     if let Some(admin) = running.admin {
-        say(&format!("Admin API    http://{admin}/apisix/admin"));
+        say(&format!("Admin API    {scheme}://{admin}/apisix/admin"));
     }
     if let Some(control) = running.control {
         say(&format!("Control API  http://{control}/v1/config/status"));
@@ -129,7 +134,7 @@ fn announce(settings: &Settings, running: &Running) {
     let generated = settings.admin.as_ref().is_some_and(|admin| admin.generate);
     if let Some((admin, key)) = running.admin.zip(running.admin_key.as_ref()).filter(|_| generated) {
         say(&format!("admin key    {}", admin_key::path(&settings.data_dir).display()));
-        match a6_cli::contexts::register_if_none("local", &format!("http://{admin}"), key.expose()) {
+        match a6_cli::contexts::register_if_none("local", &format!("{scheme}://{admin}"), key.expose()) {
             Ok(true) => say("The command line now knows this gateway as context \"local\"."),
             Ok(false) => {}
             Err(error) => complain(&format!("warning: the context \"local\" could not be saved: {error}")),

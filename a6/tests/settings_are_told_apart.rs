@@ -15,8 +15,8 @@ use serde_json::json;
 use support::{Setup, ai_route, chat, eventually};
 
 /// Every listener on a free port of its own, or off.
-const QUIET: &str =
-    "apisix:\n  node_listen: [{ip: 127.0.0.1, port: 0}]\n  enable_admin: false\n  enable_control: false\n";
+const QUIET: &str = "apisix:\n  node_listen: [{ip: 127.0.0.1, port: 0}]\n  enable_admin: false\n  enable_control: false\n  \
+                     ssl: {enable: false}\n";
 
 /// A start that ended.
 struct Ended {
@@ -360,6 +360,13 @@ fn a_port_in_use_is_named_whosever_it_is() {
             ),
         ),
         ("Control API", format!("{}  enable_admin: false\n  control: {{port: {port}}}\n", listen(0))),
+        (
+            "data plane in TLS",
+            format!(
+                "{}  enable_admin: false\n  enable_control: false\n  ssl: {{listen: [{{ip: 127.0.0.1, port: {port}}}]}}\n",
+                listen(0)
+            ),
+        ),
     ];
     let home = tempfile::tempdir().unwrap();
     for (name, file) in cases {

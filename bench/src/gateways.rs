@@ -162,6 +162,8 @@ impl Setup {
   node_listen:
     - ip: 127.0.0.1
       port: {}
+  ssl:
+    enable: false
   enable_control: true
   control:
     ip: 127.0.0.1

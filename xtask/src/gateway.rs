@@ -182,6 +182,7 @@ fn configuration(port: u16, admin: u16, control: u16, folder: &Path) -> String {
         "apisix": {
             "node_listen": [{"ip": "127.0.0.1", "port": port}],
             "control": {"ip": "127.0.0.1", "port": control},
+            "ssl": {"enable": false},
         },
         "deployment": {"admin": {
             "admin_listen": {"ip": "127.0.0.1", "port": admin},

@@ -214,7 +214,7 @@ pub(crate) fn permitted(started: Result<Process, Ended>) -> Option<Process> {
 fn configuration() -> String {
     let any = "{ip: 127.0.0.1, port: 0}";
     format!(
-        "apisix:\n  node_listen:\n    - {any}\n  control: {any}\ndeployment:\n  admin:\n    admin_listen: {any}\n    \
+        "apisix:\n  node_listen:\n    - {any}\n  control: {any}\n  ssl: {{enable: false}}\ndeployment:\n  admin:\n    admin_listen: {any}\n    \
          admin_key:\n      - name: admin\n        key: {ADMIN_KEY}\n        role: admin\n"
     )
 }

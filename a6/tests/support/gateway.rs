@@ -37,6 +37,8 @@ pub struct Setup {
     workers: usize,
     resolve: Vec<(String, SocketAddr)>,
     trusted: Option<String>,
+    tls: Option<String>,
+    admin_lines: String,
     admin_key: Option<String>,
     home: Option<Arc<TempDir>>,
     settings: String,
@@ -45,13 +47,15 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// One worker, the key [`ADMIN_KEY`], a home of its own.
+    /// One worker, the key [`ADMIN_KEY`], a home of its own, no TLS.
     pub fn new() -> Self {
         let admin_key = Some(ADMIN_KEY.to_string());
         Self {
             workers: 1,
             resolve: Vec::new(),
             trusted: None,
+            tls: None,
+            admin_lines: String::new(),
             admin_key,
             home: None,
             settings: String::new(),
@@ -74,6 +78,18 @@ impl Setup {
     /// Trusts one more authority for upstreams (`apisix.ssl.ssl_trusted_certificate`).
     pub fn trust(mut self, ca_pem: &str) -> Self {
         self.trusted = Some(ca_pem.to_string());
+        self
+    }
+
+    /// Speaks TLS on [`Gateway::tls`]; `more` are members of `apisix.ssl` (YAML in one line, such as `fallback_sni: a.test`).
+    pub fn tls(mut self, more: &str) -> Self {
+        self.tls = Some(more.to_string());
+        self
+    }
+
+    /// Adds members of `deployment.admin` that make it speak TLS (YAML in one line).
+    pub fn admin_tls(mut self, yaml: &str) -> Self {
+        self.admin_lines = format!("    https_admin: true\n    {yaml}\n");
         self
     }
 
@@ -127,9 +143,9 @@ impl Setup {
             .home
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a temporary directory")));
-        let [data, admin, control] = [free_address(), free_address(), free_address()];
+        let [data, tls, admin, control] = [(); 4].map(|()| free_address());
         let config = home.path().join("gateway.yaml");
-        fs::write(&config, self.config(home.path(), data, admin, control))
+        fs::write(&config, self.config(home.path(), data, tls, admin, control))
             .expect("the configuration is written");
         let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
         let child = a6(home.path())
@@ -146,20 +162,33 @@ impl Setup {
             .spawn()
             .expect("the binary starts");
         let key = self.admin_key.clone().unwrap_or_default();
-        let mut gateway = Gateway { data, admin, control, key, home, child };
+        let admin_is_plain = self.admin_lines.is_empty();
+        let mut gateway = Gateway { data, tls, admin, control, key, admin_is_plain, home, child };
         gateway.wait_until_it_serves().map(|()| gateway)
     }
 
-    fn config(&self, home: &Path, data: SocketAddr, admin: SocketAddr, control: SocketAddr) -> String {
+    fn config(
+        &self,
+        home: &Path,
+        data: SocketAddr,
+        tls: SocketAddr,
+        admin: SocketAddr,
+        control: SocketAddr,
+    ) -> String {
         let listen = |address: SocketAddr| format!("{{ip: {}, port: {}}}", address.ip(), address.port());
         let mut text =
             format!("apisix:\n  node_listen:\n    - {}\n  control: {}\n", listen(data), listen(control));
+        match &self.tls {
+            Some(more) => text.push_str(&format!("  ssl:\n    listen: [{}]\n    {more}\n", listen(tls))),
+            None => text.push_str("  ssl:\n    enable: false\n"),
+        }
         if let Some(pem) = &self.trusted {
             let file = home.join("trusted.pem");
             fs::write(&file, pem).expect("the authority is written");
-            text.push_str(&format!("  ssl:\n    ssl_trusted_certificate: {}\n", file.display()));
+            text.push_str(&format!("    ssl_trusted_certificate: {}\n", file.display()));
         }
         text.push_str(&format!("deployment:\n  admin:\n    admin_listen: {}\n", listen(admin)));
+        text.push_str(&self.admin_lines);
         if let Some(key) = &self.admin_key {
             text.push_str(&format!(
                 "    admin_key:\n      - name: admin\n        key: {key}\n        role: admin\n"
@@ -179,10 +208,13 @@ impl Setup {
 /// A running gateway; killed on drop, its output shown where the test failed.
 pub struct Gateway {
     pub data: SocketAddr,
+    /// Where the data plane speaks TLS; nobody listens there unless [`Setup::tls`] was asked for.
+    pub tls: SocketAddr,
     pub admin: SocketAddr,
     pub control: SocketAddr,
     pub home: Arc<TempDir>,
     key: String,
+    admin_is_plain: bool,
     child: Child,
 }
 
@@ -234,6 +266,13 @@ impl Gateway {
             Connection::open(self.control).answer(&request("GET", path, &[("Host", host.as_str())], b""));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.json()
+    }
+
+    /// What is counted since the start, of that kind.
+    pub fn counters(&self, kind: &str) -> Value {
+        let host = self.control.to_string();
+        let asked = request("GET", "/v1/counters", &[("Host", host.as_str())], b"");
+        Connection::open(self.control).answer(&asked).json()[kind].clone()
     }
 
     /// Waits for `count` records and insists that there are no more.
@@ -298,6 +337,9 @@ impl Gateway {
                 return Err(format!("a6 does not serve after 15 seconds\n{}", self.output()));
             }
             std::thread::sleep(Duration::from_millis(10));
+        }
+        if !self.admin_is_plain {
+            return Ok(());
         }
         let (status, answer) = self.admin("GET", "routes", None);
         match (self.key.is_empty(), status) {

@@ -127,9 +127,14 @@ impl Answer {
     }
 }
 
+/// What a connection's bytes go through.
+pub trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
 /// A connection.
 pub struct Http2 {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     next: u32,
     /// The GOAWAY frames that came so far.
@@ -139,10 +144,18 @@ pub struct Http2 {
 impl Http2 {
     /// Connects with the largest windows there are.
     pub fn open(address: SocketAddr) -> Self {
-        let mut http2 = Self::with_window(address, LARGEST_WINDOW);
+        Self::with_window(address, LARGEST_WINDOW).widened()
+    }
+
+    /// Speaks over a connection that is there, such as one in TLS, with the largest windows there are.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self::begin(Box::new(stream), LARGEST_WINDOW).widened()
+    }
+
+    fn widened(mut self) -> Self {
         let increment = LARGEST_WINDOW - FIRST_WINDOW;
-        http2.write(&frame(WINDOW_UPDATE, 0, 0, &increment.to_be_bytes()));
-        http2
+        self.write(&frame(WINDOW_UPDATE, 0, 0, &increment.to_be_bytes()));
+        self
     }
 
     /// Connects; the other side may send so many bytes of each answer until a WINDOW_UPDATE.
@@ -152,6 +165,10 @@ impl Http2 {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("TCP_NODELAY can be set");
+        Self::begin(Box::new(stream), window)
+    }
+
+    fn begin(stream: Box<dyn Stream>, window: u32) -> Self {
         let mut http2 = Self { stream, buffer: Vec::new(), next: 1, farewells: Vec::new() };
         // SETTINGS_HEADER_TABLE_SIZE is 1, SETTINGS_INITIAL_WINDOW_SIZE is 4.
         let settings = [&[0, 1, 0, 0, 0, 0, 0, 4][..], &window.to_be_bytes()].concat();

@@ -3,6 +3,7 @@
 //! - `gateway.rs`: [`Setup`] and [`Gateway`], one `a6 serve` process with a home of its own; [`a6`], any other command.
 //! - `http.rs`: a raw HTTP/1.1 client that keeps every byte and knows how an answer ended.
 //! - `http2.rs`: a raw HTTP/2 client that writes and reads frames by hand.
+//! - `tls.rs`: authorities, certificates, and a client that shakes hands.
 //! - `sse.rs`: reading of `text/event-stream` bodies.
 //! - `echo.rs`: [`Echo`], a backend that answers every request with what it received.
 //! - `scripted.rs`: [`Scripted`], an upstream that sends exactly the bytes it was told; [`Blackhole`], one that never accepts.
@@ -17,6 +18,7 @@ mod http;
 pub mod http2;
 mod scripted;
 pub mod sse;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 

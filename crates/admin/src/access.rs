@@ -81,6 +81,21 @@ pub(crate) fn check_host(names: &[String], parts: &Parts) -> Result<(), Answer> 
     ))
 }
 
+/// Refuses what a page of another origin sends where such pages may not call: without CORS a browser keeps the answer from
+/// the page, but not a simple request from us.
+pub(crate) fn check_origin(admin: &Admin, parts: &Parts) -> Result<(), Answer> {
+    let Some(origin) = parts.headers.get(header::ORIGIN).filter(|_| !admin.cors) else { return Ok(()) };
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if origin.zip(host).is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    Err(Answer::error(
+        StatusCode::FORBIDDEN,
+        "the request comes from a page of another origin; deployment.admin.enable_admin_cors: true lets such pages call",
+    ))
+}
+
 fn trusted(names: &[String], authority: &str) -> bool {
     let Ok(authority) = authority.parse::<Authority>() else { return false };
     let host = authority.host();
@@ -167,6 +182,36 @@ mod tests {
             let answer = check_host(&names, &parts("GET", "/x", hosts)).unwrap_err();
             assert_eq!(answer.status, StatusCode::BAD_REQUEST);
         }
+    }
+
+    #[test]
+    fn pages_of_other_origins() {
+        let mut admin = Admin {
+            keys: Vec::new(),
+            key_required: true,
+            allow: Vec::new(),
+            cors: false,
+            server_tokens: true,
+            names: Vec::new(),
+        };
+        let cases = [
+            ("http://127.0.0.1:9180", true),
+            ("https://127.0.0.1:9180", true),
+            ("http://127.0.0.1", false),
+            ("https://evil.example", false),
+            ("127.0.0.1:9180", false),
+            ("null", false),
+            ("", false),
+        ];
+        for (origin, expected) in cases {
+            let parts = parts("POST", "/x", &[("host", "127.0.0.1:9180"), ("origin", origin)]);
+            admin.cors = false;
+            assert_eq!(check_origin(&admin, &parts).is_ok(), expected, "{origin}");
+            admin.cors = true;
+            assert!(check_origin(&admin, &parts).is_ok(), "{origin}");
+        }
+        admin.cors = false;
+        assert!(check_origin(&admin, &parts("POST", "/x", &[("host", "localhost")])).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 
-use crate::access::{Admin, authenticate, check_host, check_peer};
+use crate::access::{Admin, authenticate, check_host, check_origin, check_peer};
 use crate::answer::{Answer, Envelope};
 use crate::change::{Verb, Write};
 use crate::condition::Expected;
@@ -57,8 +57,10 @@ pub fn router(state: AdminState) -> Router {
 async fn handle(State(state): State<AdminState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let admin = &state.admin;
-    let mut response = match check_peer(&admin.allow, &parts).and_then(|()| check_host(&admin.names, &parts))
-    {
+    let is_let_in = check_peer(&admin.allow, &parts)
+        .and_then(|()| check_host(&admin.names, &parts))
+        .and_then(|()| check_origin(admin, &parts));
+    let mut response = match is_let_in {
         Err(answer) => answer.into_response(),
         Ok(()) if admin.cors && parts.method == Method::OPTIONS => preflight(),
         Ok(()) => match respond(&state, &parts, body).await {

@@ -2,7 +2,7 @@
 //!
 //! A request goes through these files in this order:
 //!
-//! - `serve.rs`: the listener.
+//! - `serve.rs`: the listener; `tls.rs`: [`Tls`], where it speaks that.
 //! - `api.rs`: the Admin API's pipeline: who may ask, what is asked, which handler answers.
 //! - `access.rs`: client address, Host, key and role; [`Admin`], the configuration of that.
 //! - `body.rs`: the request body, bounded.
@@ -41,6 +41,7 @@ mod query;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod validate;
 mod view;
 mod writer;
@@ -50,5 +51,6 @@ pub use api::{AdminState, router};
 pub use axum::Router;
 pub use control::{Control, Counters, Troubles, control_router};
 pub use serve::serve;
+pub use tls::{Tls, TlsFiles};
 pub use view::View;
 pub use writer::Writer;

@@ -2,7 +2,7 @@
 //!
 //! | file | takes -> gives |
 //! |---|---|
-//! | `listen.rs` | socket -> connection |
+//! | `listen.rs`, `handshake.rs` | socket -> connection, in TLS where its listener speaks it |
 //! | `http1/`, `http2/` | connection -> requests, and answers back to it |
 //! | `read.rs` | a request's head -> [`read::Received`] |
 //! | `route.rs` | `Received` -> [`route::Matched`] |
@@ -17,7 +17,7 @@
 //! `outgoing.rs`, a request's head for an ordinary upstream; `signing.rs`, what shows a provider who asks;
 //! `reader.rs`, `framing.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
 //! for clients of a silent stream;
-//! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
+//! `tunnel.rs`, connections that leave HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
 //! that the client's connection polls.
 
 mod access;
@@ -27,6 +27,7 @@ mod body;
 mod build;
 mod forward;
 mod framing;
+mod handshake;
 mod headers;
 mod http1;
 mod http2;
@@ -40,6 +41,7 @@ mod real_ip;
 mod render;
 mod road;
 mod route;
+mod secured;
 mod settle;
 mod signing;
 mod stream;
@@ -49,7 +51,8 @@ mod tunnel;
 mod wire;
 mod worker;
 
+pub use handshake::TlsFaults;
 pub use http1::HeadFaults;
-pub use listen::{Sockets, bind};
+pub use listen::{Sockets, bind, bind_tls};
 pub use real_ip::RealIp;
 pub use worker::{Config, Worker, run};

@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::wire::{Link, Patience, Wire};
+use crate::handshake::{self, Shaken};
+use crate::secured::Secured;
+use crate::wire::{ClientStream, Link, Patience, Wire};
 use crate::worker::Worker;
 use crate::{http1, http2};
 
@@ -17,19 +19,41 @@ const BACKLOG: i32 = 4096;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// One data thread's share of every listening address.
-#[derive(Debug)]
-pub struct Sockets(Vec<TcpListener>);
+#[derive(Debug, Default)]
+pub struct Sockets {
+    plain: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
+}
+
+/// A listener of a running data thread.
+pub(crate) struct Listener {
+    socket: tokio::net::TcpListener,
+    speaks_tls: bool,
+}
 
 impl Sockets {
-    /// The addresses, with the ports that the system chose where 0 was asked for.
+    /// The addresses without TLS, with the ports that the system chose where 0 was asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        addresses(&self.plain)
+    }
+
+    /// The addresses that speak TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.tls)
     }
 
     /// For the runtime that is entered.
-    pub(crate) fn into_listeners(self) -> io::Result<Vec<tokio::net::TcpListener>> {
-        self.0.into_iter().map(tokio::net::TcpListener::from_std).collect()
+    pub(crate) fn into_listeners(self) -> io::Result<Vec<Listener>> {
+        let listener = |socket, speaks_tls| {
+            tokio::net::TcpListener::from_std(socket).map(|socket| Listener { socket, speaks_tls })
+        };
+        let plain = self.plain.into_iter().map(|socket| listener(socket, false));
+        plain.chain(self.tls.into_iter().map(|socket| listener(socket, true))).collect()
     }
+}
+
+fn addresses(sockets: &[TcpListener]) -> Vec<SocketAddr> {
+    sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
 }
 
 /// Binds every address once per data thread; the kernel spreads connections over them.
@@ -37,17 +61,36 @@ impl Sockets {
 /// # Errors
 /// An address is in use or not allowed; it is named.
 pub fn bind(addresses: &[SocketAddr], workers: usize) -> io::Result<Vec<Sockets>> {
-    let mut shares: Vec<_> = (0..workers).map(|_| Sockets(Vec::new())).collect();
+    let mut shares: Vec<_> = (0..workers).map(|_| Sockets::default()).collect();
     for address in addresses {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-        // Sockets that share a port would also share it with another process of ours. A plain one fails then.
-        let chosen = TcpListener::bind(address).and_then(|probe| probe.local_addr()).map_err(named)?;
-        for share in &mut shares {
-            share.0.push(listener(chosen).map_err(named)?);
+        for (share, socket) in shares.iter_mut().zip(bind_one(*address, workers)?) {
+            share.plain.push(socket);
         }
     }
     Ok(shares)
+}
+
+/// Adds listeners that speak TLS to the shares: all of them or, where one address cannot be had, none.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_tls(shares: &mut [Sockets], addresses: &[SocketAddr]) -> io::Result<()> {
+    let workers = shares.len();
+    let bound = addresses.iter().map(|address| bind_one(*address, workers));
+    for sockets in bound.collect::<io::Result<Vec<_>>>()? {
+        for (share, socket) in shares.iter_mut().zip(sockets) {
+            share.tls.push(socket);
+        }
+    }
+    Ok(())
+}
+
+fn bind_one(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    // Sockets that share a port would also share it with another process of ours. A plain one fails then.
+    let chosen = TcpListener::bind(address).and_then(|probe| probe.local_addr()).map_err(named)?;
+    (0..workers).map(|_| listener(chosen).map_err(named)).collect()
 }
 
 fn listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -63,7 +106,7 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until `draining`, then waits for what is open, at most `drain_limit`.
 pub(crate) async fn serve<P: Plugin>(
     worker: Rc<Worker<P>>,
-    listeners: Vec<tokio::net::TcpListener>,
+    listeners: Vec<Listener>,
     mut draining: watch::Receiver<bool>,
     drain_limit: Duration,
 ) {
@@ -83,7 +126,7 @@ pub(crate) async fn serve<P: Plugin>(
 
 async fn accept<P: Plugin>(
     worker: Rc<Worker<P>>,
-    listener: tokio::net::TcpListener,
+    listener: Listener,
     mut draining: watch::Receiver<bool>,
     drain_limit: Duration,
 ) {
@@ -91,9 +134,10 @@ async fn accept<P: Plugin>(
     let for_connections = draining.clone();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.socket.accept() => match accepted {
                 Ok((socket, peer)) => {
-                    connections.spawn_local(connection(worker.clone(), socket, peer, for_connections.clone()));
+                    let (worker, draining) = (worker.clone(), for_connections.clone());
+                    connections.spawn_local(connection(worker, socket, peer, listener.speaks_tls, draining));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use have to come back first.
@@ -111,6 +155,25 @@ async fn accept<P: Plugin>(
         tracing::warn!("the drain timeout passed with connections open; they are cut");
         worker.cutting.set(true);
     }
+}
+
+/// A connection that is about to carry requests.
+struct Begun {
+    stream: ClientStream,
+    tls: Option<Secured>,
+    speaks_http2: bool,
+}
+
+/// Finds out what the client speaks. None where it speaks nothing in time, or nothing that is understood.
+async fn begin<P: Plugin>(worker: &Worker<P>, socket: TcpStream, speaks_tls: bool) -> Option<Begun> {
+    if speaks_tls {
+        // Boxed, since every connection keeps a future like this, and a handshake is soon over.
+        let Shaken { stream, secured, speaks_http2 } = Box::pin(handshake::accept(worker, socket)).await?;
+        let stream = ClientStream::Tls(Box::new(stream));
+        return Some(Begun { stream, tls: Some(secured), speaks_http2 });
+    }
+    let speaks_http2 = begins_with_http2_preface(&socket, worker.config.header_timeout).await?;
+    Some(Begun { stream: socket.into(), tls: None, speaks_http2 })
 }
 
 /// Whether the client speaks HTTP/2 with prior knowledge. Nothing is taken from the socket.
@@ -135,19 +198,22 @@ async fn connection<P: Plugin>(
     worker: Rc<Worker<P>>,
     socket: TcpStream,
     peer: SocketAddr,
+    speaks_tls: bool,
     mut draining: watch::Receiver<bool>,
 ) {
     let _ = socket.set_nodelay(true);
     let Ok(local) = socket.local_addr() else { return };
-    let speaks_http2 = tokio::select! {
-        speaks_http2 = begins_with_http2_preface(&socket, worker.config.header_timeout) => speaks_http2,
+    let begun = tokio::select! {
+        begun = begin(&worker, socket, speaks_tls) => begun,
         // It has asked for nothing yet.
         _ = draining.wait_for(|draining| *draining) => return,
     };
-    let Some(speaks_http2) = speaks_http2 else { return };
+    let Some(Begun { stream, tls, speaks_http2 }) = begun else { return };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let link = Rc::new(Link {
-        client: Rc::new(Client { peer, local, scheme: "http" }),
+        client: Rc::new(Client { peer, local, scheme }),
         wire: Wire::new(worker.cutting.clone()),
+        tls,
     });
     let patience = Patience {
         keepalive: worker.config.keepalive_timeout,
@@ -156,8 +222,8 @@ async fn connection<P: Plugin>(
     };
     if speaks_http2 {
         // Boxed, since every connection keeps a future like this, and few speak it.
-        Box::pin(http2::serve(worker, socket, link, patience, draining)).await;
+        Box::pin(http2::serve(worker, stream, link, patience, draining)).await;
     } else {
-        http1::serve(worker, socket, link, patience, draining).await;
+        http1::serve(worker, stream, link, patience, draining).await;
     }
 }

@@ -14,7 +14,7 @@ use crate::worker::Worker;
 /// A request whose head is sound.
 pub(crate) struct Received<P: Plugin>(pub(crate) Box<Settlement<P>>);
 
-/// Checks what both versions of HTTP leave to their user. From here on the request leaves a record.
+/// Checks what both versions of HTTP leave to their user, and whether the client may ask for this host. From here on the request leaves a record.
 pub(crate) fn receive<P: Plugin>(
     worker: Rc<Worker<P>>,
     link: Rc<Link>,
@@ -31,9 +31,16 @@ pub(crate) fn receive<P: Plugin>(
     let body = RequestBody::new(incoming, worker.config.body_limits.clone());
     let (mut request, has_path) = Request::new(parts, link.client.clone());
     worker.config.real_ip.apply(&mut request);
+    let objection = link.tls.as_ref().and_then(|secured| {
+        let snapshot = worker.config.snapshot.load();
+        secured.objection(&snapshot.tls, request.host(), request.path())
+    });
     let mut settlement = Settlement::new(Exchange::new(request, body, record), link, worker);
     if let Some(text) = wrong.or((!has_path).then_some("the request's path is malformed")) {
         settlement.closes = true;
+        return Err(settlement.refuse(bad_head(text)));
+    }
+    if let Some(text) = objection {
         return Err(settlement.refuse(bad_head(text)));
     }
     Ok(Received(settlement))

@@ -8,8 +8,11 @@ use std::time::Duration;
 use a6_snapshot::Client;
 use a6_upstream::IdleTimer;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::secured::Secured;
 
 /// How long a client may keep a connection waiting.
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +115,26 @@ pub(crate) struct Link {
     pub(crate) client: Rc<Client>,
     /// Words between road and socket.
     pub(crate) wire: Wire,
+    /// What the handshake has found out; none without TLS.
+    pub(crate) tls: Option<Secured>,
+}
+
+/// A connection's bytes, as they are or in TLS: one branch per read, nothing more, where they are as they are.
+pub(crate) enum ClientStream {
+    Plain(TcpStream),
+    /// Boxed, since its state is large and most gateways stand behind somebody who speaks TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl From<TcpStream> for ClientStream {
+    fn from(tcp: TcpStream) -> Self {
+        Self::Plain(tcp)
+    }
 }
 
 /// A client's socket. It knows how a connection has to end.
 pub(crate) struct ClientSocket {
-    tcp: TcpStream,
+    stream: ClientStream,
     link: Rc<Link>,
     /// The lingering close, once it has begun.
     closing: Option<Closing>,
@@ -131,8 +149,28 @@ struct Closing {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(tcp: TcpStream, link: Rc<Link>) -> Self {
-        Self { tcp, link, closing: None }
+    pub(crate) fn new(stream: ClientStream, link: Rc<Link>) -> Self {
+        Self { stream, link, closing: None }
+    }
+
+    /// Whether a close must be told to the client, which would take a silent one for a cut.
+    pub(crate) fn tells_its_end(&self) -> bool {
+        matches!(self.stream, ClientStream::Tls(_))
+    }
+
+    /// Whether bytes that were written are still here and want a flush.
+    pub(crate) fn has_unsent(&self) -> bool {
+        match &self.stream {
+            ClientStream::Plain(_) => false,
+            ClientStream::Tls(tls) => tls.get_ref().1.wants_write(),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            ClientStream::Plain(tcp) => tcp,
+            ClientStream::Tls(tls) => tls.get_ref().0,
+        }
     }
 
     /// The connection that it belongs to.
@@ -141,21 +179,29 @@ impl ClientSocket {
     }
 
     /// Ready once a read would bring something, or the end; so that no buffer is held before.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(cx)
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => tcp.poll_read_ready(cx),
+            // A record may be half here, or here and not yet read to its end.
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_fill_buf(cx).map_ok(|_| ()),
+        }
     }
 
-    /// Reads and forgets what the client still sends, until it stops or has had its time.
+    /// Reads and forgets what the client still sends, until it stops or has had its time. Nobody cares what it says.
     pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing = self.closing.get_or_insert_with(|| {
             let mut closing = Closing::default();
             closing.timer.arm(LINGER_TIME);
             closing
         });
+        let tcp = match &mut self.stream {
+            ClientStream::Plain(tcp) => tcp,
+            ClientStream::Tls(tls) => tls.get_mut().0,
+        };
         let mut scrap = [0u8; 16 << 10];
         while closing.read < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut self.tcp).poll_read(cx, &mut buffer) {
+            match Pin::new(&mut *tcp).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => closing.read += buffer.filled().len(),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return closing.timer.poll_expired(cx),
@@ -171,13 +217,19 @@ impl AsyncRead for ClientSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -185,7 +237,10 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, parts)
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, parts),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -193,11 +248,17 @@ impl AsyncWrite for ClientSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        match &mut self.stream {
+            ClientStream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            ClientStream::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
     }
 }
 
@@ -205,7 +266,7 @@ impl Drop for ClientSocket {
     fn drop(&mut self) {
         if self.link.wire.resets.get() || self.link.wire.cutting.get() {
             // Where it cannot be set, the close is a plain one.
-            let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 }

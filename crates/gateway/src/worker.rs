@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::access::MergedChains;
+use crate::handshake::TlsFaults;
 use crate::http1::HeadFaults;
 use crate::listen::{self, Sockets};
 use crate::real_ip::RealIp;
@@ -59,6 +60,10 @@ pub struct Config<P> {
     pub clock: Clock,
     /// What was refused before it was a request.
     pub head_faults: Arc<HeadFaults>,
+    /// Whose handshake failed.
+    pub tls_faults: Arc<TlsFaults>,
+    /// Whom a client is taken to mean that names nobody in its handshake.
+    pub fallback_sni: Option<Box<str>>,
 }
 
 /// A data thread and what it owns. Nothing of it is shared with another thread but what [`Config`] names.

@@ -69,6 +69,13 @@ impl Default for Builtins {
     }
 }
 
+impl Builtins {
+    /// Says on which port the data plane speaks TLS, for configurations that are compiled from now on. It is said once.
+    pub fn listening_tls(&self, port: u16) {
+        let _ = self.shared.tls_port.set(port);
+    }
+}
+
 impl Catalogue for Builtins {
     fn specs(&self) -> &[PluginSpec] {
         &self.specs

@@ -27,8 +27,8 @@ pub struct Redirect {
 
 #[derive(Debug)]
 enum Destination {
-    /// The same over HTTPS.
-    Https,
+    /// The same over HTTPS, on that port unless it is the usual one.
+    Https(Option<u16>),
     Uri(Vec<Part>),
     Pattern(Pattern, Replacement),
     /// The client stays where it is.
@@ -43,7 +43,7 @@ enum Part {
 
 impl Redirect {
     /// Compiles a configuration that the schema accepted.
-    pub(crate) fn compile(conf: &Value, _site: &Site<'_>, _shared: &Shared) -> Result<Self, String> {
+    pub(crate) fn compile(conf: &Value, _site: &Site<'_>, shared: &Shared) -> Result<Self, String> {
         let to_https = flag(conf, "http_to_https", false);
         let keeps_query = flag(conf, "append_query_string", false);
         if to_https && keeps_query {
@@ -51,7 +51,7 @@ impl Redirect {
             return Err(text.into());
         }
         let to = match (text(conf, "uri"), items(conf, "regex_uri")) {
-            _ if to_https => Destination::Https,
+            _ if to_https => Destination::Https(shared.tls_port.get().copied().filter(|port| *port != 443)),
             (Some(uri), _) => Destination::Uri(parts(uri)),
             (None, [Value::String(pattern), Value::String(by)]) => {
                 let refused = |error: String| format!("invalid regex_uri ({pattern}, {by}), err:{error}");
@@ -72,8 +72,8 @@ impl Redirect {
     fn destination(&self, exchange: &Exchange) -> Option<(StatusCode, String)> {
         let request = &exchange.request;
         let location = match &self.to {
-            Destination::Https if request.client.scheme == "https" => return None,
-            Destination::Https => {
+            Destination::Https(_) if request.client.scheme == "https" => return None,
+            Destination::Https(port) => {
                 let is_read = [Method::GET, Method::HEAD].contains(request.method());
                 let status = match is_read {
                     true => StatusCode::MOVED_PERMANENTLY,
@@ -81,7 +81,9 @@ impl Redirect {
                 };
                 // As the client wrote it: what was encoded there has to stay so.
                 let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-                return Some((status, format!("https://{}{target}", request.host().to_ascii_lowercase())));
+                let host = request.host().to_ascii_lowercase();
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+                return Some((status, format!("https://{host}{port}{target}")));
             }
             Destination::Uri(parts) => fill(parts, exchange),
             Destination::Pattern(pattern, by) => pattern.captures(request.path())?.replaced(by),
@@ -245,6 +247,18 @@ mod tests {
         }
         let expected = Some((308, "https://a.com/t".to_string()));
         assert_eq!(sent(&json!({"http_to_https": true, "ret_code": 302}), "POST", "/t"), expected);
+    }
+
+    #[test]
+    fn the_port_of_the_tls_listener_is_named_unless_it_is_the_usual_one() {
+        for (port, expected) in [(9443, "https://a.com:9443/t"), (443, "https://a.com/t")] {
+            let shared = testing::shared();
+            shared.tls_port.set(port).unwrap();
+            let conf = json!({"http_to_https": true});
+            let plugin = Redirect::compile(&conf, &testing::site(), &shared).unwrap();
+            let exchange = testing::exchange("GET", "/t", &[("host", "a.com")], "");
+            assert_eq!(plugin.destination(&exchange).unwrap().1, expected);
+        }
     }
 
     #[test]

@@ -41,5 +41,6 @@ pub use secrets::{each_own_secret, each_secret, has_own_secret};
 pub use strict_json::StrictValue;
 pub use template::{Rendered, Template};
 pub use types::{
-    KeepalivePool, Node, Plugins, Route, Service, Ssl, SslUsage, Timeout, Upstream, UpstreamTls, id_text,
+    KeepalivePool, Node, Plugins, Route, Service, Ssl, SslClient, SslUsage, Timeout, Upstream, UpstreamTls,
+    id_text,
 };

@@ -9,7 +9,7 @@ mod upstream;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-pub use self::ssl::{Ssl, SslUsage};
+pub use self::ssl::{Ssl, SslClient, SslUsage};
 pub use self::upstream::{KeepalivePool, Node, Upstream, UpstreamTls};
 
 /// Plugin name to its configuration.

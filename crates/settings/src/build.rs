@@ -1,5 +1,7 @@
 //! Checked values, flags and defaults to [`Settings`].
 
+mod tls;
+
 use crate::check::Values;
 use crate::convert::Typed;
 use crate::env::lookup;
@@ -97,9 +99,11 @@ fn data_plane(values: &Values) -> DataPlane {
     let flag = |path, default| values.flag(path).unwrap_or(default);
     let http = |key: &str, default| values.span(&format!("nginx_config.http.{key}")).unwrap_or(default);
     let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9080);
+    let listen = values.listens("apisix.node_listen").unwrap_or_else(|| vec![any]);
     let max_post_args = values.whole("apisix.max_post_args_readable_size").unwrap_or(64);
     DataPlane {
-        listen: values.listens("apisix.node_listen").unwrap_or_else(|| vec![any]),
+        tls: tls::data(values, &listen),
+        listen,
         header_timeout: http("client_header_timeout", MINUTE),
         body_timeout: http("client_body_timeout", MINUTE),
         keepalive_timeout: http("keepalive_timeout", MINUTE),
@@ -127,6 +131,7 @@ fn admin(values: &Values, report: &mut Report) -> Admin {
     }
     Admin {
         listen,
+        tls: tls::admin(values, report),
         generate: asked || (key_required && keys.is_empty()),
         keys,
         key_required,

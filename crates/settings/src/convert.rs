@@ -3,7 +3,7 @@
 use crate::error::Report;
 use crate::keys::Kind;
 use crate::lists;
-use crate::settings::{AdminKey, HostOverride};
+use crate::settings::{AdminKey, HostOverride, TlsProtocols};
 use crate::tree::Node;
 use crate::units;
 use a6_core::Secret;
@@ -24,6 +24,7 @@ pub(crate) enum Typed {
     Nets(Vec<IpNet>),
     Names(Vec<String>),
     Keyring(Vec<Secret<String>>),
+    TlsProtocols(TlsProtocols),
     AdminKeys { keys: Vec<AdminKey>, generate: bool },
     Hosts(Vec<HostOverride>),
 }
@@ -31,7 +32,9 @@ pub(crate) enum Typed {
 /// The value of the key `path`, or None with the reason in the report.
 pub(crate) fn convert(kind: Kind, path: &str, node: &Node, report: &mut Report) -> Option<Typed> {
     match kind {
-        Kind::Listens => lists::listens(node, path, report).map(Typed::Listens),
+        Kind::Listens => lists::listens(node, path, false, report).map(Typed::Listens),
+        Kind::TlsListens => lists::listens(node, path, true, report).map(Typed::Listens),
+        Kind::TlsProtocols => lists::tls_protocols(node, path, report).map(Typed::TlsProtocols),
         Kind::Nets => lists::nets(node, path, report).map(Typed::Nets),
         Kind::Names => lists::names(node, path, report).map(Typed::Names),
         Kind::HostNames => lists::host_names(node, path, report).map(Typed::Names),
@@ -58,6 +61,7 @@ fn scalar(kind: Kind, node: &Node) -> Option<Typed> {
         Kind::Flag => node.boolean().map(Typed::Flag),
         Kind::Whole(least, most) => whole(node, least, most).map(Typed::Whole),
         Kind::Text => filled(node).map(|text| Typed::Text(text.to_owned())),
+        Kind::TextOrNone => node.text().map(|text| Typed::Text(text.trim().to_owned())),
         Kind::Choice(words) => {
             node.text().filter(|text| words.contains(text)).map(|text| Typed::Text(text.to_owned()))
         }
@@ -100,6 +104,7 @@ fn expected(kind: Kind) -> String {
             "a size above zero such as 256MiB or a number of bytes, or a share from 1% to 100%".into()
         }
         Kind::Ip => "an IP address".into(),
+        Kind::TextOrNone => "text".into(),
         _ => "text that is not empty".into(),
     }
 }

@@ -23,6 +23,12 @@ pub(crate) enum Kind {
     Ip,
     /// A port, a list of ports or a list of `{ip, port}`.
     Listens,
+    /// The same for TLS, where APISIX also has a flag for HTTP/3.
+    TlsListens,
+    /// Versions of TLS, in a list or with spaces in between.
+    TlsProtocols,
+    /// Text; an empty one counts as not set.
+    TextOrNone,
     /// A list of IP addresses and CIDR ranges.
     Nets,
     /// A list of names.
@@ -55,7 +61,7 @@ pub(crate) struct Row {
 
 use Kind::{
     AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known, Later,
-    Listens, Names, Nets, OtherStore, Span, SpanOrZero, Text, Whole,
+    Listens, Names, Nets, OtherStore, Span, SpanOrZero, Text, TextOrNone, TlsListens, TlsProtocols, Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -64,6 +70,7 @@ const fn row(path: &'static str, kind: Kind) -> Row {
 
 const PORT: Kind = Whole(0, 65_535);
 const ROUTERS: Kind = Choice(&["radixtree_host_uri", "radixtree_uri", "radixtree_uri_with_parameter"]);
+const SNI_ROUTERS: Kind = Choice(&["radixtree_sni"]);
 const LEVELS: Kind =
     Choice(&["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "stderr"]);
 const ESCAPES: Kind = Choice(&["default", "json", "none"]);
@@ -114,13 +121,13 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.proxy_mode", Known),
     row("apisix.proxy_protocol", Known),
     row("apisix.resolver_timeout", Known),
-    row("apisix.router.ssl", Known),
-    row("apisix.ssl.enable", Known),
-    row("apisix.ssl.fallback_sni", Known),
-    row("apisix.ssl.listen", Known),
+    row("apisix.router.ssl", Always(&SNI_ROUTERS, "radixtree_sni")),
+    row("apisix.ssl.enable", Flag),
+    row("apisix.ssl.fallback_sni", TextOrNone),
+    row("apisix.ssl.listen", TlsListens),
     row("apisix.ssl.ssl_ciphers", Known),
-    row("apisix.ssl.ssl_protocols", Known),
-    row("apisix.ssl.ssl_session_tickets", Known),
+    row("apisix.ssl.ssl_protocols", TlsProtocols),
+    row("apisix.ssl.ssl_session_tickets", Always(&Flag, "false")),
     row("apisix.status", Known),
     row("apisix.stream_proxy", Known),
     row("apisix.tracing", Known),
@@ -180,10 +187,12 @@ pub(crate) const TABLE: &[Row] = &[
     row("deployment.admin.admin_listen.port", PORT),
     row("deployment.admin.allow_admin", Nets),
     row("deployment.admin.enable_admin_cors", Flag),
-    row("deployment.admin.admin_api_mtls", Known),
+    row("deployment.admin.admin_api_mtls.admin_ssl_ca_cert", TextOrNone),
+    row("deployment.admin.admin_api_mtls.admin_ssl_cert", TextOrNone),
+    row("deployment.admin.admin_api_mtls.admin_ssl_cert_key", TextOrNone),
     row("deployment.admin.admin_api_version", Known),
     row("deployment.admin.enable_admin_ui", Known),
-    row("deployment.admin.https_admin", Known),
+    row("deployment.admin.https_admin", Flag),
     row("deployment.certs", Known),
     row("deployment.etcd.host", OtherStore),
     row("deployment.etcd.password", Known),

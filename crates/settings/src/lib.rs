@@ -12,10 +12,10 @@
 //! - `keys.rs`: the table of every key that APISIX or a6 knows
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
 //! - `convert.rs`: one value to its kind
-//! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names, the key ring
+//! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names, the key ring, versions of TLS
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
-//! - `build.rs`: checked values and defaults to [`Settings`]
+//! - `build.rs`, `build/tls.rs`: checked values and defaults to [`Settings`]
 
 mod build;
 mod check;
@@ -36,4 +36,7 @@ mod tests;
 
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
-pub use settings::{AccessLog, Admin, AdminKey, DataEncryption, DataPlane, HostOverride, Role, Settings};
+pub use settings::{
+    AccessLog, Admin, AdminKey, AdminTls, DataEncryption, DataPlane, DataTls, HostOverride, Role, Settings,
+    TlsProtocols,
+};

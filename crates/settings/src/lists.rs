@@ -3,20 +3,21 @@
 use crate::convert::{Typed, filled, mismatch, whole};
 use crate::error::Report;
 use crate::keys::nearest;
-use crate::settings::{AdminKey, HostOverride, Role};
+use crate::settings::{AdminKey, HostOverride, Role, TlsProtocols};
 use crate::tree::{Node, Value, join};
 use a6_core::Secret;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Where `apisix.node_listen` listens when an entry names no address.
+/// Where the data plane listens when an entry names no address.
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const A_PORT: &str = "an integer from 0 to 65535";
 const A_HOST: &str = "a host name of ASCII letters, digits, - and _, without scheme, port or wildcard";
 const A_NET: &str = "an IP address or a CIDR range such as 10.0.0.0/8";
 
-/// `apisix.node_listen`: a port, a list of ports, or a list of `{ip, port}`. Every item is checked, whatever came before.
-pub(crate) fn listens(node: &Node, key: &str, report: &mut Report) -> Option<Vec<SocketAddr>> {
+/// `apisix.node_listen` and, for TLS, `apisix.ssl.listen`: a port, a list of ports, or a list of `{ip, port}`. Every item is
+/// checked, whatever came before.
+pub(crate) fn listens(node: &Node, key: &str, is_tls: bool, report: &mut Report) -> Option<Vec<SocketAddr>> {
     let Value::List(items) = &node.value else {
         let expected = "an integer from 0 to 65535, a list of them or a list of {ip, port}";
         let port = port(node);
@@ -31,7 +32,7 @@ pub(crate) fn listens(node: &Node, key: &str, report: &mut Report) -> Option<Vec
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let key = format!("{key}[{index}]");
-        match listen(item, &key, report) {
+        match listen(item, &key, is_tls, report) {
             Some(address) if address.port() != 0 && addresses.contains(&address) => {
                 report.error(&item.origin, &key, format!("{address} stands twice in the list; remove one"));
             }
@@ -42,7 +43,7 @@ pub(crate) fn listens(node: &Node, key: &str, report: &mut Report) -> Option<Vec
     (addresses.len() == items.len() && !items.is_empty()).then_some(addresses)
 }
 
-fn listen(item: &Node, key: &str, report: &mut Report) -> Option<SocketAddr> {
+fn listen(item: &Node, key: &str, is_tls: bool, report: &mut Report) -> Option<SocketAddr> {
     if !matches!(item.value, Value::Map(_)) {
         let port = port(item);
         if port.is_none() {
@@ -50,7 +51,16 @@ fn listen(item: &Node, key: &str, report: &mut Report) -> Option<SocketAddr> {
         }
         return port.map(|port| SocketAddr::new(ANY, port));
     }
-    let [ip, port_node] = fields(item, key, ["ip", "port"], report);
+    let (ip, port_node) = if is_tls {
+        let [ip, port, http2, http3] =
+            fields(item, key, ["ip", "port", "enable_http2", "enable_http3"], report);
+        always(http2, &join(key, "enable_http2"), true, report)?;
+        always(http3, &join(key, "enable_http3"), false, report)?;
+        (ip, port)
+    } else {
+        let [ip, port] = fields(item, key, ["ip", "port"], report);
+        (ip, port)
+    };
     let ip = match ip {
         None => Some(ANY),
         Some(node) => {
@@ -70,6 +80,53 @@ fn listen(item: &Node, key: &str, report: &mut Report) -> Option<SocketAddr> {
         mismatch(node, &join(key, "port"), A_PORT, true, report);
     }
     Some(SocketAddr::new(ip?, number?))
+}
+
+/// A flag of APISIX's for what a6 does always, or never; none where it is no flag.
+fn always(node: Option<&Node>, key: &str, ours: bool, report: &mut Report) -> Option<()> {
+    let Some(node) = node else { return Some(()) };
+    let Some(flag) = node.boolean() else {
+        mismatch(node, key, "true or false", true, report);
+        return None;
+    };
+    if flag != ours {
+        let message =
+            format!("{flag} is known to APISIX, not served by a6 yet; ignored, {ours} stays in force");
+        report.warn(&node.origin, key, message);
+    }
+    Some(())
+}
+
+/// `apisix.ssl.ssl_protocols`: words in a list, or in one text with spaces in between as nginx has them.
+pub(crate) fn tls_protocols(node: &Node, key: &str, report: &mut Report) -> Option<TlsProtocols> {
+    let expected = "TLSv1.2, TLSv1.3 or both";
+    let words: Option<Vec<&str>> = match &node.value {
+        Value::List(items) => items.iter().map(Node::text).collect(),
+        _ => node.text().map(|text| text.split_whitespace().collect()),
+    };
+    let Some(words) = words else {
+        mismatch(node, key, expected, true, report);
+        return None;
+    };
+    let mut protocols = TlsProtocols { tls12: false, tls13: false };
+    for word in words {
+        match word {
+            "TLSv1.2" => protocols.tls12 = true,
+            "TLSv1.3" => protocols.tls13 = true,
+            "TLSv1" | "TLSv1.1" => {
+                report.warn(&node.origin, key, format!("a6 does not speak {word}, which is broken; ignored"));
+            }
+            _ => {
+                mismatch(node, key, expected, true, report);
+                return None;
+            }
+        }
+    }
+    if !(protocols.tls12 || protocols.tls13) {
+        mismatch(node, key, expected, true, report);
+        return None;
+    }
+    Some(protocols)
 }
 
 fn port(node: &Node) -> Option<u16> {

@@ -46,6 +46,8 @@ pub struct Settings {
 pub struct DataPlane {
     /// Addresses that serve traffic, at least one (`apisix.node_listen`); port 0 takes any free port.
     pub listen: Vec<SocketAddr>,
+    /// The listeners that speak TLS; None with `apisix.ssl.enable: false`.
+    pub tls: Option<DataTls>,
     /// Time for a client to send a whole request head.
     pub header_timeout: Duration,
     /// Time between two reads of a request body.
@@ -68,11 +70,35 @@ pub struct DataPlane {
     pub show_upstream_status: bool,
 }
 
+/// How the data plane speaks TLS. Its certificates are resources, not settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataTls {
+    /// Addresses, at least one (`apisix.ssl.listen`); port 0 takes any free port.
+    pub listen: Vec<SocketAddr>,
+    /// Whether nobody has asked for these addresses: then the gateway may start without them.
+    pub is_default: bool,
+    /// Which versions are spoken where the certificate's resource does not say.
+    pub protocols: TlsProtocols,
+    /// The name that a client is taken to mean that names none.
+    pub fallback_sni: Option<String>,
+}
+
+/// Versions of TLS, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsProtocols {
+    /// TLS 1.2.
+    pub tls12: bool,
+    /// TLS 1.3.
+    pub tls13: bool,
+}
+
 /// How the Admin API listens and whom it lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Its address.
     pub listen: SocketAddr,
+    /// The certificate that it shows; None speaks plain HTTP.
+    pub tls: Option<AdminTls>,
     /// The keys given in the settings; a generated one is not among them.
     pub keys: Vec<AdminKey>,
     /// Whether the caller must make and keep an admin key: an empty key was given, or none although one is required.
@@ -83,6 +109,17 @@ pub struct Admin {
     pub allow: Vec<IpNet>,
     /// Whether answers carry CORS headers.
     pub cors: bool,
+}
+
+/// PEM files of the Admin API's TLS (`deployment.admin.admin_api_mtls`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTls {
+    /// Its certificate and the chain behind it.
+    pub cert: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// The authorities of the clients that are let in; None asks no client for a certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// One entry of `deployment.admin.admin_key`.

@@ -5,7 +5,9 @@
 //! - `compiler/people.rs`: consumers, credentials and consumer groups.
 //! - `compiler/rules.rs`: global rules.
 //! - `compiler/targets.rs`: upstreams, and the certificates that they name.
+//! - `compiler/certificates.rs`: the certificates that clients are shown.
 
+mod certificates;
 mod people;
 mod plugins;
 mod routes;
@@ -19,11 +21,15 @@ use a6_resources::{Change, Kind};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use self::certificates::Certificates;
 use self::people::People;
 use self::routes::Routes;
 use self::rules::Rules;
 use self::targets::Targets;
-use crate::{Chain, CompiledRoute, Directory, HealthRegistry, Kit, Owners, Publisher, Rejection, Router};
+use crate::{
+    Chain, CompiledRoute, Directory, HealthRegistry, Kit, Owners, Publisher, Rejection, Router, TlsHosts,
+    TlsVersions,
+};
 
 /// The configuration in force, immutable.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub struct Snapshot<P> {
     pub directory: Arc<Directory>,
     /// What consumers and their groups bring.
     pub owners: Arc<Owners<P>>,
+    /// What clients are shown over TLS, by the name that they ask for.
+    pub tls: Arc<TlsHosts>,
     /// The store's revision that it was compiled from.
     pub revision: u64,
 }
@@ -51,6 +59,7 @@ pub struct Compiler<K: Kit> {
     people: People<K::Plugin>,
     rules: Rules<K::Plugin>,
     targets: Targets,
+    certificates: Certificates,
     /// Old snapshots, kept until no data thread holds them, so that none is taken apart there.
     retired: Vec<Arc<Snapshot<K::Plugin>>>,
 }
@@ -63,6 +72,7 @@ impl<K: Kit> Compiler<K> {
             global: None,
             directory: Arc::default(),
             owners: Arc::default(),
+            tls: Arc::default(),
             revision: 0,
         };
         Self {
@@ -72,8 +82,16 @@ impl<K: Kit> Compiler<K> {
             people: People::default(),
             rules: Rules::default(),
             targets: Targets::default(),
+            certificates: Certificates::default(),
             retired: Vec::new(),
         }
+    }
+
+    /// With these versions of TLS for certificates that name none. To be set before the first change.
+    #[must_use]
+    pub fn speaking(mut self, versions: TlsVersions) -> Self {
+        self.certificates = Certificates::new(versions);
+        self
     }
 
     /// Where the snapshot in force is found.
@@ -125,6 +143,7 @@ impl<K: Kit> Publisher for Compiler<K> {
             global: self.rules.chain(),
             directory: self.people.directory(),
             owners: self.people.owners(),
+            tls: self.certificates.table(),
             revision,
         };
         self.retired.push(self.shared.swap(Arc::new(snapshot)));

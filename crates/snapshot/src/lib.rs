@@ -9,6 +9,7 @@
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
 //! - `health.rs`, `health/`: [`Checks`] and [`Health`], who is to be checked and what was found.
+//! - `tls.rs`, `tls/`: [`TlsHosts`], the certificates that clients are shown.
 //! - `explain.rs`, `question.rs`: what would become of a request.
 //! - `lint.rs`: what is allowed but unwise.
 //! - `publish.rs`: [`Publisher`], how the Admin API's writer takes changes into force.
@@ -47,6 +48,7 @@ mod request;
 mod route;
 mod router;
 mod stop;
+mod tls;
 mod upstream;
 mod variables;
 
@@ -72,5 +74,6 @@ pub use request::{Client, Credentials, Request};
 pub use route::{CompiledRoute, Match, Missing};
 pub use router::Router;
 pub use stop::{Reply, Stop};
+pub use tls::{TlsHost, TlsHosts, TlsVersions};
 pub use upstream::*;
 pub use variables::AnswerVariables;

@@ -99,6 +99,8 @@ impl Exchange {
             "hostname" => request.host().into(),
             "request_method" => request.method().as_str().into(),
             "scheme" => client.scheme.into(),
+            "https" if client.scheme == "https" => "on".into(),
+            "https" => "".into(),
             "remote_addr" => client.peer.ip().to_canonical().to_string().into(),
             "remote_port" => client.peer.port().to_string().into(),
             "server_addr" => client.local.ip().to_canonical().to_string().into(),

@@ -97,7 +97,7 @@ async function startBoth(folder, processes) {
   const config = join(folder, "config.yaml"); // JSON is YAML too
   const listen = (port) => ({ ip: "127.0.0.1", port });
   const settings = {
-    apisix: { node_listen: [listen(data)], control: listen(control) },
+    apisix: { node_listen: [listen(data)], control: listen(control), ssl: { enable: false } },
     deployment: { admin: { admin_listen: listen(admin) } },
   };
   writeFileSync(config, JSON.stringify(settings));

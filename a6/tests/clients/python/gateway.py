@@ -122,6 +122,7 @@ class Gateway:
                     "apisix": {
                         "node_listen": [{"ip": "127.0.0.1", "port": data}],
                         "control": {"ip": "127.0.0.1", "port": control},
+                        "ssl": {"enable": False},
                     },
                     "deployment": {"admin": admin_settings},
                 }

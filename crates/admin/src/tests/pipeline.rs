@@ -221,7 +221,7 @@ async fn a_listener_serves_until_it_is_told_to_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(crate::serve(listener, house.admin.clone(), async move {
+    let server = tokio::spawn(crate::serve(listener, None, house.admin.clone(), async move {
         stopped.await.unwrap_or_default();
     }));
     let mut stream = TcpStream::connect(address).await.unwrap();

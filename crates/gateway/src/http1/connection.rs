@@ -147,12 +147,15 @@ impl Connection {
 
     /// Writes until `out` is empty. Fails if the client has gone or takes nothing for too long.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, out: &mut Outbox) -> Poll<io::Result<()>> {
-        if out.is_empty() {
+        let core = &mut *self.core.borrow_mut();
+        if out.is_empty() && !core.socket.has_unsent() {
             return Poll::Ready(Ok(()));
         }
-        let core = &mut *self.core.borrow_mut();
         let before = out.len();
-        let result = out.poll_write(cx, &mut core.socket);
+        let result = match out.poll_write(cx, &mut core.socket) {
+            Poll::Ready(Ok(())) => Pin::new(&mut core.socket).poll_flush(cx),
+            other => other,
+        };
         if out.len() < before {
             core.write.progress();
         }
@@ -183,15 +186,34 @@ impl Connection {
         };
         if may_send {
             self.linger().await;
+        } else {
+            self.take_leave().await;
+        }
+    }
+
+    /// Says that no more will come, where a client would take a close without that for a cut.
+    pub(super) async fn take_leave(&self) {
+        let tells = self.core.borrow().socket.tells_its_end();
+        if tells {
+            // Where it takes nothing any more, it is not waited for.
+            let _ = self.shut_down().await;
         }
     }
 
     /// Says that no more will come, and waits for the client to stop sending.
     pub(super) async fn linger(&self) {
-        let shut = poll_fn(|cx| Pin::new(&mut self.core.borrow_mut().socket).poll_shutdown(cx)).await;
-        if shut.is_ok() {
+        if self.shut_down().await.is_ok() {
             poll_fn(|cx| self.core.borrow_mut().socket.poll_linger(cx)).await;
         }
+    }
+
+    async fn shut_down(&self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let core = &mut *self.core.borrow_mut();
+            let shut = Pin::new(&mut core.socket).poll_shutdown(cx);
+            core.write.look(cx, shut)
+        })
+        .await
     }
 
     /// The parts of a connection that nobody else holds.
@@ -292,6 +314,6 @@ impl Core {
             }
             self.interim = self.interim.get(written..).unwrap_or_default();
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 }

@@ -28,11 +28,10 @@ use a6_codec::http1::Framing;
 use a6_codec::http1::server::RequestHead;
 use a6_snapshot::{ClientBody, Plugin};
 use http::{Method, Request, StatusCode, Version};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::road;
-use crate::wire::{ClientSocket, Link, Patience};
+use crate::wire::{ClientSocket, ClientStream, Link, Patience};
 use crate::worker::Worker;
 use connection::{Connection, Next};
 use sending::Sent;
@@ -50,12 +49,12 @@ struct Asked {
 /// Serves a connection to its end; once draining begins, it takes no further requests.
 pub(crate) async fn serve<P: Plugin>(
     worker: Rc<Worker<P>>,
-    tcp: TcpStream,
+    stream: ClientStream,
     link: Rc<Link>,
     patience: Patience,
     draining: watch::Receiver<bool>,
 ) {
-    let connection = Rc::new(Connection::new(ClientSocket::new(tcp, link.clone()), patience));
+    let connection = Rc::new(Connection::new(ClientSocket::new(stream, link.clone()), patience));
     let mut waiting = draining.clone();
     let mut drained = pin!(async move {
         let _ = waiting.wait_for(|draining| *draining).await;
@@ -75,7 +74,7 @@ pub(crate) async fn serve<P: Plugin>(
                 worker.config.head_faults.count(fault);
                 return faults::refuse(&connection, fault, &worker.config.server).await;
             }
-            Next::End => return,
+            Next::End => return connection.take_leave().await,
         };
         let asked =
             Asked { method: head.method.clone(), version: head.version, keeps_alive: head.keeps_alive };

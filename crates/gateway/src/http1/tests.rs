@@ -32,9 +32,10 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Rc<Connection>, TcpStream) -> F
         let link = Rc::new(Link {
             client: Rc::new(Client { peer, local, scheme: "http" }),
             wire: Wire::new(Rc::default()),
+            tls: None,
         });
         let patience = Patience { keepalive: PATIENCE, head: PATIENCE, send: PATIENCE };
-        let connection = Rc::new(Connection::new(ClientSocket::new(tcp, link), patience));
+        let connection = Rc::new(Connection::new(ClientSocket::new(tcp.into(), link), patience));
         tokio::time::timeout(PATIENCE, test(connection, client)).await.unwrap();
     });
 }

@@ -113,7 +113,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        ready!(self.write.look(cx, flushed))?;
         self.wire().flushed();
         if !self.wire().is_busy() {
             // hyper waits for the next request without asking for it: the clock has to run all the same. Once it has
@@ -124,7 +125,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        let shut = Pin::new(&mut self.socket).poll_shutdown(cx);
+        ready!(self.write.look(cx, shut))?;
         if self.wire().lingers() {
             ready!(self.socket.poll_linger(cx));
         }

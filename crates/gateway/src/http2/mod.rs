@@ -14,11 +14,10 @@ use a6_snapshot::{ClientBody, Plugin};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::road;
-use crate::wire::{ClientSocket, Link, Patience};
+use crate::wire::{ClientSocket, ClientStream, Link, Patience};
 use crate::worker::Worker;
 use io::ClientIo;
 use watchdog::Watchdog;
@@ -43,14 +42,14 @@ where
 /// Serves a connection to its end; once draining begins, it takes no further requests.
 pub(crate) async fn serve<P: Plugin>(
     worker: Rc<Worker<P>>,
-    tcp: TcpStream,
+    stream: ClientStream,
     link: Rc<Link>,
     patience: Patience,
     mut draining: watch::Receiver<bool>,
 ) {
     let peer = link.client.peer;
     let watchdog = Rc::new(Watchdog::new(patience.send));
-    let io = TokioIo::new(ClientIo::new(ClientSocket::new(tcp, link.clone()), patience));
+    let io = TokioIo::new(ClientIo::new(ClientSocket::new(stream, link.clone()), patience));
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (worker, link, watchdog) = (worker.clone(), link.clone(), watchdog.clone());
         async move {

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use a6_limits::{Connections, Leaky, Windows};
 use arc_swap::ArcSwap;
@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     /// What is configured per plugin.
     pub(crate) metadata: Arc<Metadata>,
+    /// Where the data plane speaks TLS; empty where it does not.
+    pub(crate) tls_port: OnceLock<u16>,
 }
 
 /// The metadata of all plugins.

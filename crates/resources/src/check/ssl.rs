@@ -1,5 +1,6 @@
-//! A certificate and its key, and more pairs of them. Whether the two belong together is not checked, as in APISIX.
+//! A certificate and its key, and more pairs of them.
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::pem;
@@ -18,15 +19,31 @@ pub(super) fn check(value: &Value) -> Result<(), String> {
         pair(Some(cert), Some(key))
             .map_err(|why| format!("failed to handle cert-key pair[{number}]: {why}"))?;
     }
-    match value.pointer("/client/ca").and_then(Value::as_str) {
-        Some(ca) => pem::certificate(ca).map_err(|why| format!("failed to validate client_cert: {why}")),
-        None => Ok(()),
+    if let Some(ca) = value.pointer("/client/ca").and_then(Value::as_str) {
+        pem::authorities(ca).map_err(|why| format!("failed to validate client_cert: {why}"))?;
     }
+    for pattern in items(value.get("client").unwrap_or(&Value::Null), "skip_mtls_uri_regex") {
+        // A path that is meant to need a certificate must not pass for one that does not.
+        let text = pattern.as_str().unwrap_or_default();
+        Regex::new(text).map_err(|why| format!("invalid skip_mtls_uri_regex \"{text}\": {why}"))?;
+    }
+    let protocols = items(value, "ssl_protocols");
+    if !protocols.is_empty() && protocols.iter().all(|protocol| protocol == "TLSv1.1") {
+        return Err(
+            "ssl_protocols: a6 does not speak TLSv1.1, which is broken; add TLSv1.2 or TLSv1.3".to_owned()
+        );
+    }
+    Ok(())
 }
 
 fn pair(cert: Option<&Value>, key: Option<&Value>) -> Result<(), String> {
-    cert.and_then(Value::as_str).map_or(Ok(()), pem::certificate)?;
-    key.and_then(Value::as_str).map_or(Ok(()), pem::private_key)
+    let (cert, key) = (cert.and_then(Value::as_str), key.and_then(Value::as_str));
+    cert.map_or(Ok(()), pem::certificate)?;
+    key.map_or(Ok(()), pem::private_key)?;
+    match (cert, key) {
+        (Some(cert), Some(key)) => pem::pair(cert, key),
+        _ => Ok(()),
+    }
 }
 
 /// An empty object is an empty list too.

@@ -98,6 +98,13 @@ fn more_that_cannot_be_used() {
         ("plugins: [ai-proxy, {}]", "plugins[1]: expected a name, found a mapping"),
         ("etcd: {host: x}", "etcd.host: not supported yet"),
         ("deployment: {admin: {admin_key: [{name: a, key: k}]}}", "role is missing"),
+        ("apisix: {ssl: {ssl_protocols: TLSv1.1}}", "expected TLSv1.2, TLSv1.3 or both"),
+        ("apisix: {ssl: {ssl_protocols: [TLSv1.2, SSLv3]}}", "expected TLSv1.2, TLSv1.3 or both"),
+        ("apisix: {ssl: {listen: [{port: 1, enable_http3: 3}]}}", "listen[0].enable_http3: expected true"),
+        (
+            "deployment: {admin: {https_admin: true, admin_api_mtls: {admin_ssl_cert: c, admin_ssl_cert_key: ''}}}",
+            "deployment.admin.admin_api_mtls.admin_ssl_cert_key: is missing",
+        ),
         ("deployment: {admin: {admin_key: [{key: '', role: viewer}]}}", "key is empty"),
         ("a: {b: 1", "c.yaml:1:"),
         ("a: b: c", "not valid YAML"),
@@ -169,6 +176,18 @@ fn warnings_name_line_and_nearest_key() {
     ] {
         assert_eq!(read(text, &[]).unwrap().warnings, [expected], "{text}");
     }
+    for (text, part) in [
+        ("apisix: {ssl: {ssl_protocols: [TLSv1.1, TLSv1.2]}}", "ssl_protocols: a6 does not speak TLSv1.1"),
+        ("apisix: {ssl: {listen: [{port: 1, enable_http3: true}]}}", "listen[0].enable_http3: true is known"),
+        (
+            "deployment: {admin: {admin_api_mtls: {admin_ssl_ca_cert: ca}}}",
+            "nobody is asked for a certificate",
+        ),
+    ] {
+        let warnings = read(text, &[]).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{text}: {warnings:?}");
+        assert!(warnings[0].contains(part), "{text}: {}", warnings[0]);
+    }
     let open = "deployment: {admin: {admin_key_required: false, admin_listen: {ip: 0.0.0.0}}}";
     let warnings = read(open, &[]).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
@@ -189,6 +208,8 @@ fn a_key_that_is_not_served_is_one_warning() {
         ("stream_plugins", "[]", "", ""),
         ("apisix.router.http", "radixtree_uri", "radixtree_uri is ", ", radixtree_host_uri stays in force"),
         ("apisix.enable_http2", "false", "false is ", ", true stays in force"),
+        ("apisix.ssl.ssl_session_tickets", "true", "true is ", ", false stays in force"),
+        ("apisix.ssl.ssl_ciphers", "x", "", ""),
         ("nginx_config.http.access_log_format_escape", "json", "json is ", ", default stays in force"),
     ] {
         let expected = format!("{path}: {before}{ignored}{after}");

@@ -1,7 +1,7 @@
 //! Settings that can be used.
 
 use super::{options, read};
-use crate::{HostOverride, Loaded, Options, Role, load, load_bytes};
+use crate::{AdminTls, DataTls, HostOverride, Loaded, Options, Role, TlsProtocols, load, load_bytes};
 use ipnet::IpNet;
 use std::fs;
 use std::net::SocketAddr;
@@ -25,8 +25,14 @@ apisix:
   enable_admin: true
   enable_control: true
   control: {ip: 127.0.0.2, port: 9091}
-  ssl: {ssl_trusted_certificate: /etc/ca.pem}
-  router: {http: radixtree_host_uri}
+  ssl:
+    ssl_trusted_certificate: /etc/ca.pem
+    enable: true
+    listen: [{ip: 127.0.0.1, port: 9444, enable_http3: false}, 9445]
+    ssl_protocols: TLSv1.3
+    ssl_session_tickets: false
+    fallback_sni: a6.test
+  router: {http: radixtree_host_uri, ssl: radixtree_sni}
   enable_http2: True
   data_encryption: {enable_encrypt_fields: false, keyring: [0123456789abcdef, edd1c9f0985e76a2]}
   delete_uri_tail_slash: true
@@ -57,6 +63,8 @@ deployment:
     admin_listen: {ip: "::1", port: 9181}
     allow_admin: [127.0.0.1]
     enable_admin_cors: true
+    https_admin: true
+    admin_api_mtls: {admin_ssl_cert: /etc/a.pem, admin_ssl_cert_key: /etc/a.key, admin_ssl_ca_cert: ""}
 "#;
 
 fn address(text: &str) -> SocketAddr {
@@ -94,6 +102,13 @@ fn defaults() {
     assert!(settings.access_log.format.starts_with("$remote_addr - $remote_user [$time_local] $http_host"));
     assert!(settings.access_log.format.contains("$status $body_bytes_sent $request_time"));
     assert_eq!(settings.server_version, "3.18.0");
+    let tls = DataTls {
+        listen: vec![address("0.0.0.0:9443")],
+        is_default: true,
+        protocols: TlsProtocols { tls12: true, tls13: true },
+        fallback_sni: None,
+    };
+    assert_eq!((data.tls.as_ref(), admin.tls.as_ref()), (Some(&tls), None));
 }
 
 #[test]
@@ -127,11 +142,20 @@ fn every_key_arrives() {
     assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1000, 2000, 0, 500]);
     assert_eq!((data.max_body_size, data.max_post_args), (64 << 20, 1 << 20));
     assert!(data.delete_uri_tail_slash && data.show_upstream_status && !data.server_tokens);
+    let tls = DataTls {
+        listen: vec![address("127.0.0.1:9444"), address("0.0.0.0:9445")],
+        is_default: false,
+        protocols: TlsProtocols { tls12: false, tls13: true },
+        fallback_sni: Some("a6.test".into()),
+    };
+    assert_eq!(data.tls, Some(tls));
 
     let admin = settings.admin.unwrap();
     assert_eq!(admin.listen, address("[::1]:9181"));
     assert_eq!(admin.allow, [net("127.0.0.1/32")]);
     assert!(admin.cors && admin.key_required && !admin.generate);
+    let tls = AdminTls { cert: "/etc/a.pem".into(), key: "/etc/a.key".into(), client_ca: None };
+    assert_eq!(admin.tls.as_ref(), Some(&tls));
     let keys: Vec<_> =
         admin.keys.iter().map(|k| (k.name.as_str(), k.key.expose().as_str(), k.role)).collect();
     assert_eq!(keys, [("boss", "sesame", Role::Admin), ("guest", "0123", Role::Viewer)]);
@@ -149,6 +173,24 @@ fn one_key_needs_no_list() {
 fn listeners_can_be_off() {
     let settings = good("apisix: {enable_admin: false, enable_control: false}", &[]).settings;
     assert_eq!((settings.admin, settings.control), (None, None));
+    assert_eq!(good("apisix: {ssl: {enable: false, listen: 1}}", &[]).settings.data.tls, None);
+}
+
+#[test]
+fn tls_listens_beside_the_plain_listeners_unless_told_where() {
+    let text =
+        "apisix: {node_listen: [{ip: 127.0.0.1, port: 1}, {ip: 127.0.0.1, port: 2}, {ip: '::1', port: 1}]}";
+    let tls = good(text, &[]).settings.data.tls.unwrap();
+    assert_eq!(tls.listen, [address("127.0.0.1:9443"), address("[::1]:9443")]);
+    for protocols in ["TLSv1.2 TLSv1.3", "[TLSv1.3, TLSv1.2]"] {
+        let text = format!("apisix: {{ssl: {{ssl_protocols: {protocols}, fallback_sni: ''}}}}");
+        let tls = good(&text, &[]).settings.data.tls.unwrap();
+        assert_eq!(
+            (tls.protocols, tls.fallback_sni),
+            (TlsProtocols { tls12: true, tls13: true }, None),
+            "{text}"
+        );
+    }
 }
 
 #[test]

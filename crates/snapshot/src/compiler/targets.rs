@@ -54,6 +54,7 @@ impl<K: Kit> Compiler<K> {
     /// A certificate has changed, and with it every upstream that names it.
     pub(super) fn set_ssl(&mut self, id: &str, document: Option<&Arc<Value>>) -> Result<(), String> {
         let ssl: Option<Ssl> = document.map(|document| read(document)).transpose()?;
+        self.certificates.set(id, ssl.as_ref())?;
         match ssl.filter(|ssl| ssl.usage == SslUsage::Client) {
             Some(ssl) => {
                 let certificate = ClientCertificate::new(&ssl.cert, ssl.key.expose());

@@ -15,6 +15,9 @@ fn certificates() {
     let begun = format!("-----BEGIN CERTIFICATE-----\n{}", "A".repeat(200));
     let hollow = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", "A".repeat(100));
     let two = format!("{cert}{cert}");
+    let other = "the key does not belong to the certificate; give the one that it was made with";
+    let (_, other_key) = certificate();
+    let regex = |text: &str| ssl(json!({"client": {"ca": cert, "skip_mtls_uri_regex": ["^/ok$", text]}}));
     let cases = [
         (ssl(json!({})), String::new()),
         (ssl(json!({"cert": two})), String::new()),
@@ -28,7 +31,24 @@ fn certificates() {
             ssl(json!({"certs": [cert, cert], "keys": [key, hollow]})),
             format!("failed to handle cert-key pair[2]: {no_key}"),
         ),
+        (ssl(json!({"key": other_key})), other.to_owned()),
+        (ssl(json!({"cert": "$env://CERT", "key": other_key})), String::new()),
+        (
+            ssl(json!({"certs": [cert], "keys": [other_key]})),
+            format!("failed to handle cert-key pair[1]: {other}"),
+        ),
+        (ssl(json!({"ssl_protocols": ["TLSv1.1", "TLSv1.2"]})), String::new()),
+        (
+            ssl(json!({"ssl_protocols": ["TLSv1.1"]})),
+            "ssl_protocols: a6 does not speak TLSv1.1, which is broken; add TLSv1.2 or TLSv1.3".to_owned(),
+        ),
+        (regex("^/health"), String::new()),
         (ssl(json!({"client": {"ca": cert}})), String::new()),
+        (ssl(json!({"client": {"ca": "$secret://vault/1/a/ca"}})), String::new()),
+        (
+            ssl(json!({"client": {"ca": format!("{cert}{begun}")}})),
+            format!("failed to validate client_cert: {no_cert}"),
+        ),
         (ssl(json!({"client": {"ca": begun}})), format!("failed to validate client_cert: {no_cert}")),
         (json!({"type": "client", "cert": cert, "key": key, "certs": [cert]}), String::new()),
         (json!({"type": "client", "cert": cert, "key": hollow}), no_key.to_owned()),
@@ -36,6 +56,8 @@ fn certificates() {
     for (value, expected) in cases {
         assert_eq!(outcome(Kind::Ssl, &value), expected, "{value}");
     }
+    let refused = outcome(Kind::Ssl, &regex("("));
+    assert!(refused.starts_with("invalid skip_mtls_uri_regex \"(\": "), "{refused}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("server_port", |source, out| number(out, source.request.client.local.port().into())),
     ("server_protocol", |source, out| text(out, protocol(source.request.version))),
     ("scheme", |source, out| text(out, source.request.client.scheme)),
+    ("https", |source, out| text(out, if source.request.client.scheme == "https" { "on" } else { "" })),
     ("host", host),
     ("http_host", http_host),
     ("request", request_line),

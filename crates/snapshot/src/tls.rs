@@ -1,0 +1,109 @@
+//! What clients are shown over TLS, and what is asked of them.
+//!
+//! - `tls/workshop.rs`: [`Workshop`], a certificate resource ready for handshakes.
+//! - `tls/clients.rs`: [`Clients`], whose certificates are believed.
+//! - `tls/sessions.rs`: sessions that clients may take up again.
+
+mod clients;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod workshop;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+
+use self::clients::Clients;
+pub(crate) use self::workshop::Workshop;
+
+/// Versions of TLS, for certificates whose resource names none.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsVersions {
+    /// TLS 1.2.
+    pub tls12: bool,
+    /// TLS 1.3.
+    pub tls13: bool,
+}
+
+impl Default for TlsVersions {
+    /// Both.
+    fn default() -> Self {
+        Self { tls12: true, tls13: true }
+    }
+}
+
+/// The certificates, by the name that a client asks for. Immutable.
+#[derive(Debug, Default)]
+pub struct TlsHosts {
+    exact: HashMap<Box<str>, Arc<TlsHost>>,
+    /// By what follows the `*`.
+    wildcard: HashMap<Box<str>, Arc<TlsHost>>,
+}
+
+/// A certificate resource, ready for handshakes.
+#[derive(Debug)]
+pub struct TlsHost {
+    names: Vec<Box<str>>,
+    config: Arc<ServerConfig>,
+    clients: Option<Clients>,
+}
+
+impl TlsHosts {
+    /// Where several have the same name, the first counts.
+    pub(crate) fn new<'a>(hosts: impl Iterator<Item = &'a Arc<TlsHost>>) -> Self {
+        let mut table = Self::default();
+        for host in hosts {
+            for name in &host.names {
+                let (place, name) = match name.strip_prefix('*') {
+                    Some(rest) => (&mut table.wildcard, rest),
+                    None => (&mut table.exact, &**name),
+                };
+                place.entry(name.into()).or_insert_with(|| host.clone());
+            }
+        }
+        table
+    }
+
+    /// Who answers to that name: who has the name itself, else who has the longest pattern. The star of a pattern stands for
+    /// what a name's first label has before the pattern's rest; alone it stands for any name.
+    pub fn find(&self, name: &str) -> Option<&Arc<TlsHost>> {
+        let name = plain(name);
+        let label = name.find('.').unwrap_or(name.len());
+        let mut rests = (1..=label).filter_map(|at| name.get(at..));
+        self.exact
+            .get(&*name)
+            .or_else(|| rests.find_map(|rest| self.wildcard.get(rest)))
+            .or_else(|| self.wildcard.get(""))
+    }
+}
+
+impl TlsHost {
+    /// The server's side of a handshake.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
+    /// Whether a path is served to whoever asks.
+    pub fn is_open(&self, path: &str) -> bool {
+        self.clients.as_ref().is_none_or(|clients| clients.is_open(path))
+    }
+
+    /// Whether a client is believed that has shown these certificates, first its own.
+    pub fn believes(&self, shown: &[CertificateDer<'_>]) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.believes(shown))
+    }
+}
+
+/// A name as it is compared.
+fn plain(name: &str) -> Cow<'_, str> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
+}

@@ -326,7 +326,8 @@ mod tests {
         assert_eq!(of(json!(404.0)), Ok(Some(StatusCode::NOT_FOUND)));
         assert_eq!(status(&json!({}), "s"), Ok(None));
         for number in [1000, 199, 100] {
-            let refused = format!("s: {number} is no status of an answer; use a whole number from 200 to 999");
+            let refused =
+                format!("s: {number} is no status of an answer; use a whole number from 200 to 999");
             assert_eq!(of(json!(number)), Err(refused));
         }
     }

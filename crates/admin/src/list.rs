@@ -118,7 +118,7 @@ mod tests {
             entry("c", 10, json!({"uri": "/three", "labels": {"team": "y", "env": "p"}})),
         ];
         entries.extend((0..20).map(|n| entry(&format!("d{n:02}"), 100 - n, json!({"uri": "/many"}))));
-        let view = View::new(1, entries);
+        let view = View::new(1, entries, None);
         let answer = list(Kind::Route, None, &view.read(), &Query::parse(Some(query)));
         assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
         let body: Value = serde_json::from_str(&answer.body).unwrap();
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn page_sizes_have_bounds() {
-        let view = View::new(0, Vec::new());
+        let view = View::new(0, Vec::new(), None);
         for size in ["9", "501", "-1"] {
             let query = format!("page=1&page_size={size}");
             let answer = list(Kind::Route, None, &view.read(), &Query::parse(Some(&query)));

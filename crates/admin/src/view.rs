@@ -29,13 +29,8 @@ pub(crate) struct State {
 }
 
 impl View {
-    /// A view of what the store has loaded.
-    pub(crate) fn new(revision: u64, entries: Vec<Entry>) -> Self {
-        Self::sealing(revision, entries, None)
-    }
-
-    /// The same, with somebody who seals the secrets that reads do not show open.
-    pub(crate) fn sealing(revision: u64, entries: Vec<Entry>, sealer: Option<Arc<dyn Sealer>>) -> Self {
+    /// A view of what the store has loaded; the sealer seals the secrets that reads do not show open.
+    pub(crate) fn new(revision: u64, entries: Vec<Entry>, sealer: Option<Arc<dyn Sealer>>) -> Self {
         let mut state = State {
             revision,
             entries: BTreeMap::new(),

@@ -52,7 +52,7 @@ impl Writer {
             .map(|entry| Change { kind: entry.kind, id: entry.id.clone(), value: Some(entry.value.clone()) })
             .collect();
         let rejections = publisher.publish(&changes, revision);
-        let view = Arc::new(View::sealing(revision, entries, store.sealer()));
+        let view = Arc::new(View::new(revision, entries, store.sealer()));
         view.reject(&rejections, clock.unix_seconds());
         let (commands, inbox) = mpsc::channel(QUEUE);
         let worker = Worker { store, publisher, catalogue, clock, view: view.clone(), expiries, retry_at: 0 };

@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 use process::{Process, not_permitted, permitted};
 use serde_json::json;
 use strace::{at, strace};
+use support::Random;
 use tempfile::TempDir;
-use writes::{Client, Random, compare, everything};
+use writes::{Client, compare, everything};
 
 const WRITES: u64 = 1_000;
 const KILLS: u64 = 30;

@@ -1,7 +1,7 @@
 //! Promise: with `https_admin` the Admin API speaks TLS and nothing else, and where it has an authority for clients it
 //! answers only those.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Promise: where a certificate resource asks clients for theirs, a request is served only to who has shown one that its
 //! authorities vouch for, but for the paths that are open; on every road to the host.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! Promise: over TLS a client is shown the certificate of the name that it asks for, as it stands at that moment; who is
 //! nobody's client gets no further than the handshake, and the gateway counts why.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod support;
 

@@ -12,7 +12,8 @@ use crate::client::{self, Connection};
 use crate::lanes::{CALLER_KEY, Setup};
 use crate::tool::Tool;
 
-const ADMIN_KEY: &str = "xtask-admin-key";
+/// The key of the Admin API.
+pub(crate) const ADMIN_KEY: &str = "xtask-admin-key";
 /// How long a process may take to start or to stop; valgrind makes it slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -22,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Gateway {
     /// The data plane's port.
     pub(crate) port: u16,
+    /// The Admin API's port.
+    pub(crate) admin: u16,
     tool: Tool,
     report: PathBuf,
     serve: Process,
@@ -74,7 +77,7 @@ impl Gateway {
         let ask = client::request("GET", "/apisix/admin/routes/1", &headers, "");
         let answer = serve.connection(admin)?.exchange(&ask)?;
         ensure!(answer.status == 200, "the Admin API answered {} to a read", answer.status);
-        Ok(Self { port, tool, report, serve, _mock: mock, _folder: folder })
+        Ok(Self { port, admin, tool, report, serve, _mock: mock, _folder: folder })
     }
 
     /// Stops the gateway and gives what the tool counted.

@@ -7,6 +7,7 @@ use crate::client::Connection;
 use crate::figures::{self, Figures, WRITE};
 use crate::gateway::Gateway;
 use crate::lanes::{LANES, Lane};
+use crate::scaling;
 use crate::tool::Tool;
 
 /// The share by which a figure may rise before it is a failure.
@@ -42,11 +43,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let risen = compare(&limits, &counted);
-    if risen.is_empty() {
+    let grown = scaling::check(&a6)?;
+    if risen.is_empty() && grown.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\nrisen by more than 3 %: {}", risen.join(", "));
-    println!("If that is the price of something worth it, {WRITE}, saying why.");
+    if !risen.is_empty() {
+        println!("\nrisen by more than 3 %: {}", risen.join(", "));
+        println!("If that is the price of something worth it, {WRITE}, saying why.");
+    }
+    if !grown.is_empty() {
+        println!("\ncosts too much more than at few routes: {}", grown.join(", "));
+    }
     Ok(ExitCode::FAILURE)
 }
 

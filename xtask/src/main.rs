@@ -2,6 +2,7 @@
 //!
 //! - `instructions.rs`: `cargo xtask instructions`: what a request costs, counted, held to `bench/instructions.toml`.
 //! - `lanes.rs`: the requests that it counts, and what a right answer to each is.
+//! - `scaling.rs`: what a write and a start cost where there are many routes, against few.
 //! - `gateway.rs`: a mock provider and `a6 serve` beside it, under a counting tool.
 //! - `tool.rs`: callgrind and strace: how they are started and what their reports say.
 //! - `client.rs`: one keep-alive connection, one request after the other.
@@ -16,6 +17,7 @@ mod fuzz;
 mod gateway;
 mod instructions;
 mod lanes;
+mod scaling;
 mod tool;
 
 use std::process::ExitCode;

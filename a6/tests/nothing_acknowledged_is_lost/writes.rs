@@ -2,48 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use crate::process::{Process, ask};
-use crate::support::ai_route;
+use crate::support::{Random, ai_route};
 
 /// Ids of each kind that one client writes to.
 const SLOTS: u64 = 8;
 /// Bytes in a large document; some of these make SQLite write its log back into the file.
 const LARGE: usize = 150_000;
-
-/// Numbers that look random and can be had again.
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// From `TEST_SEED`, else from the clock; printed, so that a failure can be had again.
-    pub(crate) fn seeded() -> Self {
-        let given = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            u64::from(now.subsec_nanos())
-        });
-        println!("TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A generator of its own for one client.
-    pub(crate) fn fork(&mut self) -> Self {
-        Self(self.below(u64::MAX))
-    }
-
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        // Splitmix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 type Documents = BTreeMap<String, Value>;
 

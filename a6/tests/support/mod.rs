@@ -6,6 +6,7 @@
 //! - `tls.rs`: authorities, certificates, and a client that shakes hands.
 //! - `sse.rs`: reading of `text/event-stream` bodies.
 //! - `echo.rs`: [`Echo`], a backend that answers every request with what it received.
+//! - `random.rs`: [`Random`], numbers that can be had again.
 //! - `scripted.rs`: [`Scripted`], an upstream that sends exactly the bytes it was told; [`Blackhole`], one that never accepts.
 //! - this file: the mock and its ledger, the usual route, the usual chat request, waiting.
 
@@ -16,6 +17,7 @@ pub mod echo;
 mod gateway;
 mod http;
 pub mod http2;
+mod random;
 mod scripted;
 pub mod sse;
 pub mod tls;
@@ -28,6 +30,7 @@ use serde_json::{Value, json};
 pub use self::echo::{Echo, Manner, Seen};
 pub use self::gateway::{ADMIN_KEY, Gateway, Setup, a6};
 pub use self::http::{Answer, Call, Connection, Head, post, request};
+pub use self::random::Random;
 pub use self::scripted::{Blackhole, Gate, Scripted, Step, chunk, closed_port};
 
 /// A mock provider on a free port, its ledger on.

@@ -23,19 +23,23 @@ pub(crate) struct State {
     sealed: BTreeMap<(Kind, String), Arc<Value>>,
     /// Who refers to a resource: a deletion looks only at those.
     referrers: BTreeMap<(Kind, String), BTreeSet<(Kind, String)>>,
+    /// Which consumers and credentials have a text in the configuration of a plugin, so that one that another has is found
+    /// among many.
+    holders: BTreeMap<(String, String), BTreeSet<(Kind, String)>>,
     sealer: Option<Arc<dyn Sealer>>,
     last_change: Option<Value>,
     last_rejected: Option<Value>,
 }
 
 impl View {
-    /// A view of what the store has loaded, with somebody who seals the secrets that reads do not show open.
+    /// A view of what the store has loaded; the sealer seals the secrets that reads do not show open.
     pub(crate) fn new(revision: u64, entries: Vec<Entry>, sealer: Option<Arc<dyn Sealer>>) -> Self {
         let mut state = State {
             revision,
             entries: BTreeMap::new(),
             sealed: BTreeMap::new(),
             referrers: BTreeMap::new(),
+            holders: BTreeMap::new(),
             sealer,
             last_change: None,
             last_rejected: None,
@@ -138,7 +142,7 @@ impl State {
     }
 
     fn load(&mut self, entries: Vec<Entry>) {
-        (self.entries, self.sealed, self.referrers) = Default::default();
+        (self.entries, self.sealed, self.referrers, self.holders) = Default::default();
         for entry in entries {
             self.put(entry);
         }
@@ -150,6 +154,9 @@ impl State {
         for referred in referred(entry.kind, &entry.value) {
             self.referrers.entry(referred).or_default().insert(place.clone());
         }
+        for text in texts(&entry) {
+            self.holders.entry(text).or_default().insert(place.clone());
+        }
         if let Some(sealed) = self.seal(&entry) {
             self.sealed.insert(place.clone(), Arc::new(sealed));
         }
@@ -160,12 +167,10 @@ impl State {
         self.sealed.remove(place);
         let Some(old) = self.entries.remove(place) else { return };
         for referred in referred(old.kind, &old.value) {
-            if let Some(referrers) = self.referrers.get_mut(&referred) {
-                referrers.remove(place);
-                if referrers.is_empty() {
-                    self.referrers.remove(&referred);
-                }
-            }
+            forget(&mut self.referrers, &referred, place);
+        }
+        for text in texts(&old) {
+            forget(&mut self.holders, &text, place);
         }
     }
 
@@ -196,6 +201,29 @@ impl State {
     }
 }
 
+/// Takes a place out of an index.
+fn forget<K: Ord>(index: &mut BTreeMap<K, BTreeSet<(Kind, String)>>, key: &K, place: &(Kind, String)) {
+    if let Some(places) = index.get_mut(key) {
+        places.remove(place);
+        if places.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Every plugin and text in the configurations of a consumer's or credential's plugins.
+fn texts(entry: &Entry) -> Vec<(String, String)> {
+    if !matches!(entry.kind, Kind::Consumer | Kind::Credential) {
+        return Vec::new();
+    }
+    let plugins = entry.value.get("plugins").and_then(Value::as_object).into_iter().flatten();
+    let members = plugins.flat_map(|(name, conf)| {
+        let members = conf.as_object().into_iter().flat_map(Map::values);
+        members.filter_map(move |member| Some((name.clone(), member.as_str()?.to_string())))
+    });
+    members.collect()
+}
+
 impl References for State {
     fn exists(&self, kind: Kind, id: &str) -> bool {
         self.get(kind, id).is_some()
@@ -203,5 +231,10 @@ impl References for State {
 
     fn entries(&self, kind: Kind) -> Box<dyn Iterator<Item = &Entry> + '_> {
         Box::new(self.of_kind(kind))
+    }
+
+    fn holders(&self, plugin: &str, text: &str) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        let places = self.holders.get(&(plugin.to_string(), text.to_string()));
+        Box::new(places.into_iter().flatten().filter_map(|place| self.entries.get(place)))
     }
 }

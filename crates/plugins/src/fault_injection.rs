@@ -236,7 +236,7 @@ mod tests {
             (json!({"abort": {"http_status": 200, "vars": [[["a", "bad", 1]]]}}), "invalid operator 'bad'"),
             (
                 json!({"abort": {"http_status": 1000}}),
-                "abort.http_status: 1000 is no HTTP status; use a whole number up to 999",
+                "abort.http_status: 1000 is no status of an answer; use a whole number from 200 to 999",
             ),
         ];
         let plugins = crate::Builtins::default();

@@ -46,6 +46,12 @@ pub trait References {
 
     /// The resources of a kind, in the order of their ids.
     fn entries(&self, kind: Kind) -> Box<dyn Iterator<Item = &Entry> + '_>;
+
+    /// The consumers and credentials that may have this text as a member of that plugin's configuration: all that do,
+    /// in the order of kind and id, and perhaps others.
+    fn holders(&self, _plugin: &str, _text: &str) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        Box::new(self.entries(Kind::Credential).chain(self.entries(Kind::Consumer)))
+    }
 }
 
 /// Checks a resource before it is written: schema, references, plugins, and that nothing is asked for that a6 does not

@@ -91,6 +91,22 @@ async fn a_consumer_is_known_by_its_username() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_given_up_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = house(&dir);
+    let person = |name: &str, key: &str| json!({"username": name, "plugins": key_auth(key)}).to_string();
+    let taken = (400, "duplicate key of plugin key-auth found with consumer: jack".to_string());
+    let url = "/apisix/admin/consumers";
+    assert_eq!(house.ask("PUT", url, &person("jack", "k")).await.status, 201);
+    assert_eq!(house.ask("PUT", url, &person("rose", "k")).await.error(), taken);
+    assert_eq!(house.ask("PUT", url, &person("jack", "other")).await.status, 200);
+    assert_eq!(house.ask("PUT", url, &person("rose", "other")).await.error(), taken);
+    assert_eq!(house.ask("PUT", url, &person("rose", "k")).await.status, 201);
+    assert_eq!(house.ask("DELETE", "/apisix/admin/consumers/jack", "").await.status, 200);
+    assert_eq!(house.ask("PUT", url, &person("rose", "other")).await.status, 200);
+}
+
+#[tokio::test]
 async fn credentials_live_below_their_consumer() {
     let dir = tempfile::tempdir().unwrap();
     let house = house(&dir);

@@ -217,16 +217,19 @@ pub(crate) fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_bytes(safe.as_bytes()).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// A member that is a status, such as `ret_code`.
+/// A member that is the status of an answer, such as `ret_code`. A status below 200 announces an answer and is none: a
+/// client would wait for ever.
 ///
 /// # Errors
-/// It is above 999; the text names it.
+/// It is not within 200 and 999; the text names it.
 pub(crate) fn status(conf: &Value, member: &str) -> Result<Option<StatusCode>, String> {
     let Some(value) = conf.get(member) else { return Ok(None) };
-    let whole = value.as_f64().filter(|number| number.fract() == 0.0 && (100.0..=999.0).contains(number));
+    let whole = value.as_f64().filter(|number| number.fract() == 0.0 && (200.0..=999.0).contains(number));
     match whole.and_then(|number| StatusCode::from_u16(number as u16).ok()) {
         Some(status) => Ok(Some(status)),
-        None => Err(format!("{member}: {value} is no HTTP status; use a whole number up to 999")),
+        None => {
+            Err(format!("{member}: {value} is no status of an answer; use a whole number from 200 to 999"))
+        }
     }
 }
 
@@ -322,7 +325,10 @@ mod tests {
         assert_eq!(of(json!(302)), Ok(Some(StatusCode::FOUND)));
         assert_eq!(of(json!(404.0)), Ok(Some(StatusCode::NOT_FOUND)));
         assert_eq!(status(&json!({}), "s"), Ok(None));
-        let refused = "s: 1000 is no HTTP status; use a whole number up to 999";
-        assert_eq!(of(json!(1000)), Err(refused.to_string()));
+        for number in [1000, 199, 100] {
+            let refused =
+                format!("s: {number} is no status of an answer; use a whole number from 200 to 999");
+            assert_eq!(of(json!(number)), Err(refused));
+        }
     }
 }

@@ -22,15 +22,15 @@ pub(super) fn check(
             let conf = entry.value.get("plugins").and_then(|plugins| plugins.get(plugin));
             conf.and_then(|conf| conf.get(attribute)).and_then(Value::as_str) == Some(key)
         };
-        let mut consumers = references.entries(Kind::Consumer);
-        if let Some(other) = consumers.find(|entry| entry.id != username && has_it(entry)) {
+        let holders: Vec<&Entry> = references.holders(plugin, key).filter(|entry| has_it(entry)).collect();
+        let of_kind = |kind: Kind| holders.iter().filter(move |entry| entry.kind == kind);
+        if let Some(other) = of_kind(Kind::Consumer).find(|entry| entry.id != username) {
             return Err(format!(
                 "duplicate {attribute} of plugin {plugin} found with consumer: {}",
                 other.id
             ));
         }
-        let credentials = references.entries(Kind::Credential).filter(|entry| has_it(entry));
-        let mut others = credentials.filter_map(|entry| split_credential_id(&entry.id));
+        let mut others = of_kind(Kind::Credential).filter_map(|entry| split_credential_id(&entry.id));
         if let Some((owner, id)) = others.find(|(owner, _)| *owner != username) {
             return Err(format!(
                 "duplicate {attribute} of plugin {plugin} found with credential: {id} of consumer: {owner}"

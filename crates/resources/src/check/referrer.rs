@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{Entry, Kind, id_text};
 
 /// The members that refer to other resources: of which kinds, by which name, to which kind.
-const MEMBERS: [(&[Kind], &str, Kind); 4] = [
+static MEMBERS: [(&[Kind], &str, Kind); 4] = [
     (&[Kind::Route], "service_id", Kind::Service),
     (&[Kind::Route], "plugin_config_id", Kind::PluginConfig),
     (&[Kind::Consumer], "group_id", Kind::ConsumerGroup),

@@ -3,8 +3,10 @@
 //! - `json/`: a scanner that checks a document and finds the top-level members in one pass without a tree, and the
 //!   splicer that edits a document while every untouched byte stays as it came.
 //! - `sse.rs`: Server-Sent Events: whole events out of arbitrary cuts.
+//! - `yaml.rs`, `yaml/`: YAML as a tree that knows the line and column of each value, and variables in it.
 //! - `http1/`: HTTP/1.1, both legs: as the upstream's client, and in `http1/server` as the client's server.
 
 pub mod http1;
 pub mod json;
 pub mod sse;
+pub mod yaml;

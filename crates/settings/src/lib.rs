@@ -6,8 +6,7 @@
 //! - `settings.rs`: the types that the rest of a6 reads
 //! - `load.rs`: the road from file, variables and flags to [`Loaded`]
 //! - `error.rs`: [`SettingsError`], [`Problem`] and the report that collects them
-//! - `tree.rs`: YAML as a tree that knows the line and column of each value
-//! - `substitute.rs`: `${{VAR}}` and `${{VAR:=default}}`
+//! - `tree.rs`: the file as a tree that knows the line and column of each value
 //! - `env.rs`: `A6_CONF_*` laid over the tree, look-up of variables
 //! - `keys.rs`: the table of every key that APISIX or a6 knows
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
@@ -27,7 +26,6 @@ mod lists;
 mod load;
 mod memory;
 mod settings;
-mod substitute;
 mod tree;
 mod units;
 

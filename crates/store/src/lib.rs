@@ -2,15 +2,19 @@
 //!
 //! - `sqlite.rs`: the embedded store: SQLite, WAL, every commit on disk before it returns.
 //! - `migrations.rs`: its schema, versioned.
+//! - `memory.rs`: a store that is gone with its process.
+//! - `file.rs`, `file/`: [`ConfigFile`], a file that says what the configuration is.
 //! - `keyring.rs`, `sealed.rs`: secrets at rest.
 //! - `lock.rs`: one process per data directory.
 //! - `explain.rs`: errors of SQLite in words that say what to do.
 
 mod explain;
+mod file;
 mod keyring;
 #[cfg(test)]
 mod kill_tests;
 mod lock;
+mod memory;
 mod migrations;
 mod sealed;
 mod sqlite;
@@ -20,7 +24,9 @@ mod tests;
 use a6_resources::{Change, Entry, Kind};
 use serde_json::Value;
 
+pub use file::{ConfigFile, Document, FileError, FileFormat, Watch};
 pub use keyring::KeyRing;
+pub use memory::MemoryStore;
 pub use sealed::SealedStore;
 pub use sqlite::SqliteStore;
 

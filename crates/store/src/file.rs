@@ -59,7 +59,7 @@ pub struct ConfigFile {
 /// What a file says, every part of it checked.
 pub struct Document {
     /// The resources.
-    pub configuration: Configuration,
+    pub configuration: Arc<Configuration>,
     /// What has no effect, one sentence each.
     pub warnings: Vec<String>,
     file: String,
@@ -117,7 +117,7 @@ impl ConfigFile {
         let mut problems = Vec::new();
         let root = self.tree(bytes, &mut problems);
         let mut document = Document {
-            configuration: Configuration::default(),
+            configuration: Arc::default(),
             warnings: Vec::new(),
             file: self.path.display().to_string(),
             root,
@@ -196,6 +196,7 @@ impl Document {
                 return;
             }
         };
+        let mut configuration = Configuration::default();
         for section in sections {
             let name = section.key.as_str();
             let warn = |message: &str| {
@@ -225,7 +226,7 @@ impl Document {
                     continue;
                 };
                 let value = value_of(item, &path, problems);
-                if let Some(replaced) = self.configuration.add(kind, index, value) {
+                if let Some(replaced) = configuration.add(kind, index, value) {
                     let first = items.get(replaced).map(|item| item.origin.mention()).unwrap_or_default();
                     let place = position(&self.file, &item.origin);
                     self.warnings.push(format!(
@@ -234,6 +235,7 @@ impl Document {
                 }
             }
         }
+        self.configuration = Arc::new(configuration);
     }
 
     fn problem(&self, fault: &ItemFault) -> Problem {

@@ -148,7 +148,7 @@ fn faults_are_told_with_line_and_column() {
         ),
         (
             "routes:\n  - uri: /a\n    plugins: {nope: {}}\n#END",
-            "a.yaml:3:5: routes[0].plugins: routes arr_1: unknown plugin [nope]",
+            "a.yaml:3:15: routes[0].plugins.nope: routes arr_1: unknown plugin [nope]",
         ),
         (
             "routes:\n  - uri: /a\n    uri: /b\n#END",

@@ -2,6 +2,7 @@
 //!
 //! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
+//! - `source.rs`: where resources come from: the embedded store, a file, a client.
 //! - `admin_key.rs`: the admin key that the first start makes.
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
@@ -9,6 +10,7 @@ mod admin_key;
 mod quickstart;
 mod running;
 mod serve;
+mod source;
 
 use std::process::ExitCode;
 

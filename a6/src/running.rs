@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use a6_admin::{Admin, AdminState, Key, View, Writer};
+use a6_admin::{Admin, AdminState, Key, Ruler, View, Writer};
 use a6_core::{Budget, Clock, Secret};
 use a6_gateway::{HeadFaults, RealIp};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_settings::Settings;
 use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
-use a6_store::{KeyRing, SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
@@ -23,6 +22,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::admin_key;
+use crate::source::Opened;
 
 /// Requests that the Control API remembers.
 const REMEMBERED: usize = 1024;
@@ -57,9 +57,7 @@ impl Running {
         make_data_dir(&settings.data_dir)?;
         let kit = Arc::new(Builtins::new().map_err(anyhow::Error::msg)?);
         let catalogue: Arc<dyn Catalogue> = kit.clone();
-        let store = SqliteStore::open(&settings.data_dir)?;
-        let key_ring = Arc::new(KeyRing::open(&settings.data_dir.join("keyring"))?);
-        let store = SealedStore::new(store, key_ring, catalogue.clone());
+        let Opened { store, ruler, file } = Opened::open(settings, &catalogue)?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
         let shares = a6_gateway::bind(&settings.data.listen, settings.workers)?;
@@ -75,11 +73,14 @@ impl Running {
         let publisher: Box<dyn Publisher> = Box::new(compiler);
         let clock = Clock::system();
         let (writer, writer_thread, rejections) =
-            Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
+            Writer::start(store, publisher, catalogue.clone(), clock.clone())?;
         let mut warnings: Vec<String> = rejections
             .iter()
             .map(|rejection| format!("{} is stored but not in force: {}", rejection.key, rejection.reason))
             .collect();
+        if let Some(file) = file {
+            warnings.extend(file.follow(&rejections, &writer, clock.clone())?);
+        }
         let exposed = data.iter().any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
@@ -105,6 +106,7 @@ impl Running {
         let control = address(control_socket.as_ref());
         let routers = Control {
             explain,
+            ruler,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
             control: control_socket,
             writer,
@@ -169,6 +171,7 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
+    ruler: Ruler,
 }
 
 impl Control {
@@ -181,7 +184,9 @@ impl Control {
             }
         };
         runtime.block_on(async {
-            let view: Arc<View> = self.writer.view().clone();
+            // Kept until the end, also without an Admin API: the last one to go ends the writer.
+            let writer = self.writer;
+            let view: Arc<View> = writer.view().clone();
             let control = a6_admin::control_router(a6_admin::Control {
                 view,
                 catalogue: self.catalogue.clone(),
@@ -191,12 +196,10 @@ impl Control {
                 counters: self.counters,
             });
             let admin = self.admin.map(|(socket, admin)| {
-                (
-                    socket,
-                    a6_admin::router(
-                        AdminState::new(admin, self.writer, self.catalogue).explaining(self.explain),
-                    ),
-                )
+                let state = AdminState::new(admin, writer.clone(), self.catalogue)
+                    .explaining(self.explain)
+                    .ruled_by(self.ruler);
+                (socket, a6_admin::router(state))
             });
             let admin = async {
                 if let Some((socket, router)) = admin {
@@ -209,6 +212,7 @@ impl Control {
                 }
             };
             tokio::join!(admin, control);
+            drop(writer);
         });
     }
 }

@@ -74,6 +74,13 @@ impl Report {
         self.error(&problem.origin, &problem.path, problem.message);
     }
 
+    /// As [`Report::error`], unless there is an error already: for what may only follow from it.
+    pub(crate) fn error_if_sound(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
+        if self.errors.is_empty() {
+            self.error(origin, key, message);
+        }
+    }
+
     /// Adds a remark that does not.
     pub(crate) fn warn(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
         let entry = self.entry(origin, key, message.into());

@@ -15,6 +15,7 @@
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
 //! - `build.rs`: checked values and defaults to [`Settings`]
+//! - `source.rs`: who says what the configuration is
 
 mod build;
 mod check;
@@ -26,6 +27,7 @@ mod lists;
 mod load;
 mod memory;
 mod settings;
+mod source;
 mod tree;
 mod units;
 
@@ -34,4 +36,4 @@ mod tests;
 
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
-pub use settings::{AccessLog, Admin, AdminKey, DataPlane, HostOverride, Role, Settings};
+pub use settings::{AccessLog, Admin, AdminKey, DataPlane, FileFormat, HostOverride, Role, Settings, Source};

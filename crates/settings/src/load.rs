@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The settings file when no other is named; it may be missing.
-const DEFAULT_FILE: &str = "conf/config.yaml";
+pub(crate) const DEFAULT_FILE: &str = "conf/config.yaml";
 /// Far more than any settings need; it bounds what a wrong path can make us read.
 const MAX_FILE: u64 = 1 << 20;
 

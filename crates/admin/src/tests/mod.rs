@@ -4,6 +4,7 @@ mod control;
 mod expiry;
 mod identities;
 mod pipeline;
+mod stand_alone;
 mod stored;
 mod validate;
 mod writes;

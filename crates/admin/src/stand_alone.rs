@@ -91,7 +91,7 @@ impl Whole {
         if let Some(fault) = configuration.check(catalogue).first() {
             return Err(Answer::refused(worded(fault)));
         }
-        next.modified = match writer.replace(configuration.clone()).await {
+        next.modified = match writer.replace(configuration).await {
             Ok((_, now)) => now,
             Err(Refused::Snapshot(rejection)) => {
                 return Err(Answer::refused(format!("{}: {}", rejection.key, rejection.reason)));

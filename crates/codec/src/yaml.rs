@@ -10,7 +10,7 @@ use std::collections::HashMap;
 pub use substitute::{Variables, expand, mask};
 
 /// Deepest nesting, aliases expanded; it bounds every recursion over a tree.
-pub const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 const NODE_WEIGHT: usize = 64;
 
 /// Where a value came from.

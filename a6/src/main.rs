@@ -3,6 +3,7 @@
 //! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
 //! - `secrets.rs`: how secrets are kept, and where those are fetched that are kept elsewhere.
+//! - `source.rs`: where resources come from: the embedded store, a file, a client.
 //! - `admin_key.rs`: the admin key that the first start makes.
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
@@ -11,6 +12,7 @@ mod quickstart;
 mod running;
 mod secrets;
 mod serve;
+mod source;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use a6_admin::{Admin, AdminState, Key, Tls, TlsFiles, View, Writer};
+use a6_admin::{Admin, AdminState, Key, Ruler, Tls, TlsFiles, View, Writer};
 use a6_core::{Budget, Clock, Secret};
 use a6_gateway::{RealIp, Sockets};
 use a6_plugins::Builtins;
@@ -16,7 +16,6 @@ use a6_settings::Settings;
 use a6_snapshot::{
     BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, Rejection, TlsVersions, lint,
 };
-use a6_store::{SealedStore, SqliteStore};
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
@@ -27,7 +26,8 @@ use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
 use crate::admin_key;
-use crate::secrets::{Fetching, sealing};
+use crate::secrets::Fetching;
+use crate::source::Opened;
 
 /// Requests that the Control API remembers.
 const REMEMBERED: usize = 1024;
@@ -64,23 +64,20 @@ impl Running {
         make_data_dir(&settings.data_dir)?;
         let kit = Arc::new(Builtins::default());
         let catalogue: Arc<dyn Catalogue> = kit.clone();
-        let store = SqliteStore::open(&settings.data_dir)?;
         let mut warnings = Vec::new();
-        let store = SealedStore::open(store, &sealing(settings, &mut warnings), catalogue.clone())?;
+        let Opened { store, ruler, file } = Opened::open(settings, &catalogue, &mut warnings)?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
         let Listeners { shares, data, tls, admin: admin_socket, control: control_socket } =
             Listeners::bind(settings, &mut warnings)?;
         let admin_tls = admin_tls(settings)?;
-        if let Some(address) = tls.first() {
-            kit.listening_tls(address.port());
-        }
-        let compiler = Compiler::new(kit).speaking(tls_versions(settings));
+        let compiler = compiler(kit, &tls, settings);
         let snapshot = compiler.shared();
         let health = compiler.health();
-        let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
-        let explain: Arc<dyn Explain> =
-            Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
+        let explain: Arc<dyn Explain> = Arc::new(Explainer {
+            snapshot: snapshot.clone(),
+            delete_uri_tail_slash: settings.data.delete_uri_tail_slash,
+        });
         let clock = Clock::system();
         let secrets = Arc::new(Secrets::new(clock.clone()));
         let publisher: Box<dyn Publisher> = Box::new(Resolving::new(compiler, secrets.clone()));
@@ -93,8 +90,11 @@ impl Running {
         let (control_stop, stopped) = watch::channel(false);
         let control_thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
         let (writer, writer_thread, rejections) =
-            Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
+            Writer::start(store, publisher, catalogue.clone(), clock.clone())?;
         warnings.extend(rejections.iter().map(not_in_force));
+        if let Some(file) = file {
+            warnings.extend(file.follow(&rejections, &writer, clock.clone())?);
+        }
         warnings.extend(secrets.troubles());
         let exposed = data.iter().chain(&tls).any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
@@ -106,11 +106,11 @@ impl Running {
         let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
         let (draining, drained) = watch::channel(false);
         let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
-        let counters = counters(&config, access_log.clone());
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
         let routers = Control {
             explain,
+            ruler,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
             admin_tls,
             control: control_socket,
@@ -119,7 +119,7 @@ impl Running {
             requests: requests.clone(),
             names: settings.admin_hosts.clone(),
             exposed,
-            counters,
+            counters: counters(&config, access_log.clone()),
             fetcher: (fetcher, config.resolver.clone(), config.roots.clone()),
             health,
             probing,
@@ -171,6 +171,14 @@ impl Running {
     }
 }
 
+/// What compiles resources for these listeners.
+fn compiler(kit: Arc<Builtins>, tls: &[SocketAddr], settings: &Settings) -> Compiler<Builtins> {
+    if let Some(address) = tls.first() {
+        kit.listening_tls(address.port());
+    }
+    Compiler::new(kit).speaking(tls_versions(settings))
+}
+
 /// Sockets that are bound, and nobody accepts on yet.
 struct Listeners {
     /// A share for each data thread.
@@ -206,6 +214,7 @@ struct Control {
     exposed: bool,
     counters: a6_admin::Counters,
     explain: Arc<dyn Explain>,
+    ruler: Ruler,
     /// Fetches tokens, and how.
     fetcher: (Fetcher, Arc<Resolver>, Arc<TlsRoots>),
     health: HealthRegistry,
@@ -259,7 +268,9 @@ impl Control {
             }
         };
         let admin = self.admin.map(|(socket, admin)| {
-            let state = AdminState::new(admin, self.writer, self.catalogue).explaining(self.explain);
+            let state = AdminState::new(admin, self.writer, self.catalogue)
+                .explaining(self.explain)
+                .ruled_by(self.ruler);
             (socket, a6_admin::router(state))
         });
         let admin = async {

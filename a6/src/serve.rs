@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use a6_settings::{Loaded, Options, Settings};
+use a6_settings::{Loaded, Options, Settings, Source};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin_key;
 use crate::running::Running;
+use crate::source::is_bad_file;
 
 /// The flags of `a6 serve`.
 #[derive(clap::Args, Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     drain_timeout: Option<u64>,
 }
 
-/// Exit code for settings that cannot be used.
+/// Exit code for settings, or a configuration file, that cannot be used.
 const BAD_SETTINGS: u8 = 2;
 
 /// Runs the gateway until SIGTERM or Ctrl-C.
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if is_bad_file(&error) { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -131,6 +132,9 @@ fn announce(settings: &Settings, running: &Running) {
         say(&format!("Control API  http://{control}/v1/config/status"));
     }
     say(&format!("data         {}", settings.data_dir.display()));
+    if let Source::File { path, .. } = &settings.source {
+        say(&format!("config file  {}", path.display()));
+    }
     let generated = settings.admin.as_ref().is_some_and(|admin| admin.generate);
     if let Some((admin, key)) = running.admin.zip(running.admin_key.as_ref()).filter(|_| generated) {
         say(&format!("admin key    {}", admin_key::path(&settings.data_dir).display()));
@@ -143,7 +147,7 @@ fn announce(settings: &Settings, running: &Running) {
     for warning in &running.warnings {
         complain(&format!("warning: {warning}"));
     }
-    if running.admin.is_some() {
+    if running.admin.is_some() && settings.source == Source::Store {
         say("Next: a6 route list, or a6 route create -f route.json; stop with Ctrl-C.");
     }
 }

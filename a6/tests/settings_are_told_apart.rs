@@ -190,7 +190,7 @@ fn a_file_that_cannot_be_taken_is_refused_with_the_reason() {
             b"deployment:\n  role_traditional:\n    config_provider: etcd\n",
             &["FILE:3:5: deployment.role_traditional.config_provider: ", embedded],
         ),
-        (b"deployment:\n  role_traditional: {config_provider: yaml}\n", &["config_provider: ", embedded]),
+        (b"deployment:\n  role_control_plane: {config_provider: yaml}\n", &["config_provider: ", embedded]),
         (
             b"deployment:\n  etcd:\n    host: [\"http://127.0.0.1:2379\"]\n",
             &["FILE:3:5: deployment.etcd.host: ", embedded],
@@ -199,7 +199,7 @@ fn a_file_that_cannot_be_taken_is_refused_with_the_reason() {
         (b"apisix:\n  config_center: etcd\n", &["FILE:2:3: apisix.config_center: ", embedded]),
         (
             b"deployment:\n  role: data_plane\n",
-            &["FILE:2:9: deployment.role: expected traditional", "data_plane"],
+            &["deployment.role_data_plane.config_provider: missing", "write yaml or json"],
         ),
         (
             b"deployment: {admin: {admin_key: [{name: a, key: sk-secret, role: boss}]}}\n",

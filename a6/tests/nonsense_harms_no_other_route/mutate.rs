@@ -37,7 +37,8 @@ pub(crate) fn mutate(document: &mut Value, random: &mut Random, odd: &[Value]) {
             0..5 => put(document, &place, random.of(odd).clone()),
             5..7 => remove(document, &place),
             7 => {
-                let other = document.pointer(random.of(places.as_slice()).as_str()).cloned().unwrap_or_default();
+                let other =
+                    document.pointer(random.of(places.as_slice()).as_str()).cloned().unwrap_or_default();
                 put(document, &place, other);
             }
             8 => {

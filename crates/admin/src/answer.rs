@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use a6_resources::{Entry, Kind, Shown};
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     content_type: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 const JSON: &str = "application/json";
@@ -22,7 +23,7 @@ impl Answer {
     /// A JSON body and a newline.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_string(body) {
-            Ok(text) => Self { status, body: text + "\n", content_type: JSON },
+            Ok(text) => Self::new(status, text + "\n", JSON),
             Err(error) => Self::error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the answer cannot be written: {error}"),
@@ -32,8 +33,7 @@ impl Answer {
 
     /// `{"error_msg":"..."}`.
     pub(crate) fn error(status: StatusCode, message: impl AsRef<str>) -> Self {
-        let body = format!("{}\n", json!({ "error_msg": message.as_ref() }));
-        Self { status, body, content_type: JSON }
+        Self::new(status, format!("{}\n", json!({ "error_msg": message.as_ref() })), JSON)
     }
 
     /// 400 with `error_msg`.
@@ -48,20 +48,38 @@ impl Answer {
 
     /// A body that is not JSON, though its content type says so, in the few places where APISIX has one.
     pub(crate) fn text(status: StatusCode, text: &str) -> Self {
-        Self { status, body: text.to_string(), content_type: JSON }
+        Self::new(status, text.to_string(), JSON)
     }
 
     /// 200 with a body of plain text.
     pub(crate) fn plain(text: &str) -> Self {
-        let content_type = "text/plain; charset=utf-8";
-        Self { status: StatusCode::OK, body: text.to_string(), content_type }
+        Self::new(StatusCode::OK, text.to_string(), "text/plain; charset=utf-8")
     }
 
-    /// The response, with its content type and no other header.
+    /// 200 with a body of YAML.
+    pub(crate) fn yaml(text: String) -> Self {
+        Self::new(StatusCode::OK, text, "application/yaml")
+    }
+
+    fn new(status: StatusCode, body: String, content_type: &'static str) -> Self {
+        Self { status, body, content_type, headers: Vec::new() }
+    }
+
+    /// The same with one more header; left out where its value cannot stand in one.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    /// The response, with its content type and what other headers it has.
     pub(crate) fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.extend(self.headers);
         response
     }
 }

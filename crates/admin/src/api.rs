@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::change::{Verb, Write};
 use crate::condition::Expected;
 use crate::place::Place;
 use crate::query::Query;
+use crate::stand_alone::Whole;
 use crate::writer::Writer;
 use crate::{body, describe, explain, list, openapi, validate};
 
@@ -26,6 +28,18 @@ const VERSION: &str = "APISIX/3.18.0";
 const BODY: Duration = Duration::from_secs(60);
 const TOO_SLOW: &str = "the request body did not come within 60 s";
 
+/// Who says what the configuration is.
+#[derive(Clone, Debug, Default)]
+pub enum Ruler {
+    /// The clients of the Admin API, one resource at a time.
+    #[default]
+    Clients,
+    /// The file of this path; the Admin API reads.
+    File(PathBuf),
+    /// One client of the stand-alone Admin API, everything at once.
+    Whole,
+}
+
 /// What the Admin API's handlers share.
 #[derive(Clone)]
 pub struct AdminState {
@@ -33,18 +47,32 @@ pub struct AdminState {
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
     explain: Option<Arc<dyn Explain>>,
+    /// The file that rules.
+    file: Option<PathBuf>,
+    /// What the stand-alone Admin API holds, where that is what this is.
+    whole: Option<Arc<Whole>>,
 }
 
 impl AdminState {
     /// Puts the parts together.
     pub fn new(admin: Admin, writer: Writer, catalogue: Arc<dyn Catalogue>) -> Self {
-        Self { admin: Arc::new(admin), writer, catalogue, explain: None }
+        Self { admin: Arc::new(admin), writer, catalogue, explain: None, file: None, whole: None }
     }
 
     /// With somebody to ask what would become of a request.
     #[must_use]
     pub fn explaining(self, explain: Arc<dyn Explain>) -> Self {
         Self { explain: Some(explain), ..self }
+    }
+
+    /// With somebody else to say what the configuration is than the API's clients, one resource at a time.
+    #[must_use]
+    pub fn ruled_by(self, ruler: Ruler) -> Self {
+        match ruler {
+            Ruler::Clients => Self { file: None, whole: None, ..self },
+            Ruler::File(path) => Self { file: Some(path), whole: None, ..self },
+            Ruler::Whole => Self { file: None, whole: Some(Arc::default()), ..self },
+        }
     }
 }
 
@@ -114,10 +142,15 @@ enum Tool<'a> {
 /// The pipeline, in APISIX's order. The handler of a resource gives the `Ok`, which says which API it is; the first step
 /// that fails, and a tool, give the `Err`, which does not.
 async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer, Answer> {
-    let segments = segments(parts)?;
+    let segments = segments(parts, state.whole.is_some())?;
     let query = Query::parse(parts.uri.query());
     authenticate(&state.admin, parts, &query)?;
     let Some((name, rest)) = segments.split_first() else { return Err(unknown_path()) };
+    if let Some(whole) = &state.whole
+        && !matches!(tool(&parts.method, &segments), Some(Tool::ValidateConfiguration | Tool::Explain))
+    {
+        return use_whole(state, whole, parts, &segments, body).await;
+    }
     if let Some(tool) = tool(&parts.method, &segments) {
         return Err(use_tool(state, parts, tool, body).await.unwrap_or_else(|refused| refused));
     }
@@ -143,6 +176,13 @@ async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer
         let text = format!("not supported `{}` method for {}", parts.method, spec.singular);
         return Ok(Answer::error(StatusCode::METHOD_NOT_ALLOWED, text));
     }
+    if let Some(path) = &state.file {
+        let text = format!(
+            "the file {} says what the configuration is; change it there, the gateway takes it over by itself",
+            path.display()
+        );
+        return Ok(Answer::error(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
     let expected = Expected::of(&parts.headers)?;
     if verb == Verb::Post && expected.is_some() {
         return Err(Answer::refused(
@@ -152,6 +192,29 @@ async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer
     let force = query.get("force") == Some("true");
     let ttl = ttl.filter(|_| verb != Verb::Delete);
     Ok(state.writer.write(Write { verb, place, body, force, ttl, expected }).await)
+}
+
+/// The stand-alone Admin API, in which only whole configurations exist.
+async fn use_whole(
+    state: &AdminState,
+    whole: &Whole,
+    parts: &Parts,
+    segments: &[String],
+    body: Body,
+) -> Result<Answer, Answer> {
+    match (&parts.method, segments) {
+        (&Method::GET, [configs]) if configs == "configs" => Ok(whole.get(&parts.headers).await),
+        (&Method::HEAD, [configs]) if configs == "configs" => Ok(whole.head().await),
+        (&Method::PUT, [configs]) if configs == "configs" => {
+            let bytes = read_body(parts, body).await?;
+            whole.put(&parts.headers, &bytes, &state.writer, &*state.catalogue).await
+        }
+        _ => Err(Answer::error(
+            StatusCode::NOT_FOUND,
+            "nothing is here: config_provider is yaml, so the Admin API answers GET, HEAD and PUT on \
+             /apisix/admin/configs and POST on /apisix/admin/configs/validate",
+        )),
+    }
 }
 
 async fn read_body(parts: &Parts, body: Body) -> Result<Vec<u8>, Answer> {
@@ -209,8 +272,8 @@ async fn use_tool(state: &AdminState, parts: &Parts, tool: Tool<'_>, body: Body)
 }
 
 /// The decoded segments below `/apisix/admin`, at least one unless the API itself is asked for its health. Doubled
-/// slashes count once.
-fn segments(parts: &Parts) -> Result<Vec<String>, Answer> {
+/// slashes count once. Whole configurations have a HEAD.
+fn segments(parts: &Parts, has_head: bool) -> Result<Vec<String>, Answer> {
     let mut segments = parts.uri.path().split('/').filter(|segment| !segment.is_empty());
     if (segments.next(), segments.next()) != (Some("apisix"), Some("admin")) {
         return Err(unknown_path());
@@ -219,6 +282,7 @@ fn segments(parts: &Parts) -> Result<Vec<String>, Answer> {
         segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
     match parts.method {
         Method::HEAD if segments.is_empty() => Err(Answer::text(StatusCode::OK, "")),
+        Method::HEAD if has_head => Ok(segments),
         Method::TRACE => {
             Err(Answer::error(StatusCode::METHOD_NOT_ALLOWED, "the Admin API has no method TRACE"))
         }

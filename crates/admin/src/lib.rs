@@ -13,11 +13,13 @@
 //! - `describe.rs`: plugins and schemas.
 //! - `explain.rs`: what would become of a request.
 //! - `validate.rs`: checks of configurations that are not stored.
+//! - `stand_alone.rs`: the stand-alone Admin API, which takes whole configurations.
 //! - `openapi.rs`, `openapi/`: the OpenAPI document.
 //! - `writer.rs`: [`Writer`], the thread that owns the store: check, commit, publish, answer.
 //! - `change.rs`: what a PUT, POST, PATCH or DELETE does to what is stored.
 //! - `patch.rs`: merges and sub-paths.
 //! - `expiries.rs`: what is to end, and when.
+//! - `file.rs`: [`follow_file`], the thread that takes over what a file says.
 //! - `view.rs`: [`View`], what is stored and in force, for readers.
 //! - `answer.rs`: response bodies.
 //! - `control.rs`, `control/`, `mask.rs`: the Control API, which shows no secret.
@@ -32,6 +34,7 @@ mod control;
 mod describe;
 mod expiries;
 mod explain;
+mod file;
 mod list;
 mod mask;
 mod openapi;
@@ -39,6 +42,7 @@ mod patch;
 mod place;
 mod query;
 mod serve;
+mod stand_alone;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -47,9 +51,10 @@ mod view;
 mod writer;
 
 pub use access::{Admin, Key, Role};
-pub use api::{AdminState, router};
+pub use api::{AdminState, Ruler, router};
 pub use axum::Router;
 pub use control::{Control, Counters, Troubles, control_router};
+pub use file::follow_file;
 pub use serve::serve;
 pub use tls::{Tls, TlsFiles};
 pub use view::View;

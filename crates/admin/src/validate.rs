@@ -52,7 +52,8 @@ pub(crate) fn configuration(headers: &HeaderMap, bytes: &[u8], catalogue: &dyn C
     Answer::json(StatusCode::BAD_REQUEST, &body)
 }
 
-fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, String> {
+/// A body of JSON or, where its content type says so, YAML.
+pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, String> {
     if bytes.is_empty() {
         return Err("empty request body".to_string());
     }
@@ -119,7 +120,7 @@ fn is_credential(id: Option<&str>) -> bool {
 }
 
 /// That something before it in its collection has the same name.
-fn repeated(kind: Kind, item: &Value, seen: &mut HashSet<String>) -> Option<String> {
+pub(crate) fn repeated(kind: Kind, item: &Value, seen: &mut HashSet<String>) -> Option<String> {
     let id = item.get("id").and_then(id_text);
     let (name, what) = match kind {
         Kind::Consumer if is_credential(id.as_deref()) => (id?, "credential id"),

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use a6_resources::{Change, Entry, Kind, References, Shown, each_own_secret, has_own_secret, referred};
@@ -29,6 +30,16 @@ pub(crate) struct State {
     sealer: Option<Arc<dyn Sealer>>,
     last_change: Option<Value>,
     last_rejected: Option<Value>,
+    /// The file that rules, where one does.
+    file: Option<FileState>,
+}
+
+/// A file that rules, and whether what it says now is in force.
+struct FileState {
+    path: String,
+    warnings: Vec<String>,
+    /// `{reason, at}`; none if it is in force.
+    refused: Option<Value>,
 }
 
 impl View {
@@ -43,6 +54,7 @@ impl View {
             sealer,
             last_change: None,
             last_rejected: None,
+            file: None,
         };
         state.load(entries);
         Self { state: RwLock::new(state) }
@@ -75,6 +87,21 @@ impl View {
         }
     }
 
+    /// Notes that what the file says is in force, and what in it has no effect.
+    pub(crate) fn take_file(&self, path: &Path, warnings: Vec<String>) {
+        self.write().file = Some(FileState { path: path.display().to_string(), warnings, refused: None });
+    }
+
+    /// Notes why what the file says is not in force; `at` is in Unix seconds.
+    pub(crate) fn refuse_file(&self, reason: &str, at: u64) {
+        let mut state = self.write();
+        if let Some(file) = &mut state.file {
+            file.refused = Some(json!({ "reason": reason, "at": at }));
+            let rejected = json!({ "key": file.path, "reason": reason, "at": at });
+            state.last_rejected = Some(rejected);
+        }
+    }
+
     /// Replaces all entries by what the store has.
     pub(crate) fn reload(&self, revision: u64, entries: Vec<Entry>) {
         let mut state = self.write();
@@ -88,19 +115,25 @@ impl View {
     }
 
     /// The revision, the last change (`{key, at}`), the last rejected change (`{key, reason, at}`) and the number of
-    /// resources of each kind; times in Unix seconds, `null` where there was none since the start.
+    /// resources of each kind; times in Unix seconds, `null` where there was none since the start. Where a file rules, also
+    /// `file`: its `path`, `warnings`, and `refused` (`{reason, at}`), `null` while what it says is in force.
     pub fn status(&self) -> Value {
         let state = self.read();
         let counts: Map<String, Value> = Kind::all()
             .iter()
             .map(|spec| (spec.plural.to_string(), Value::from(state.of_kind(spec.kind).count())))
             .collect();
-        json!({
+        let mut status = json!({
             "revision": state.revision,
             "last_change": state.last_change,
             "last_rejected": state.last_rejected,
             "entries": counts,
-        })
+        });
+        if let Some(file) = &state.file {
+            let FileState { path, warnings, refused } = file;
+            status["file"] = json!({ "path": path, "warnings": warnings, "refused": refused });
+        }
+        status
     }
 }
 

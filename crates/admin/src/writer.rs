@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use a6_core::Clock;
-use a6_resources::{Catalogue, Change};
+use a6_resources::{Catalogue, Change, Configuration};
 use a6_snapshot::{Publisher, Rejection};
 use a6_store::{Store, StoreError};
 use http::StatusCode;
@@ -19,6 +19,8 @@ use crate::view::View;
 const QUEUE: usize = 256;
 /// What has ended and cannot be taken away is tried again after this time, in milliseconds.
 const RETRY: u64 = 10_000;
+/// What logs call a configuration that is written at once.
+const WHOLE: &str = "the whole configuration";
 
 /// The way to the one thread that writes. It ends when the last clone is gone.
 #[derive(Clone)]
@@ -28,10 +30,73 @@ pub struct Writer {
 }
 
 enum Command {
-    /// A client's.
-    Write { write: Box<Write>, reply: oneshot::Sender<Answer> },
+    Write {
+        write: Box<Write>,
+        reply: oneshot::Sender<Answer>,
+    },
+    Replace {
+        configuration: Arc<Configuration>,
+        reply: oneshot::Sender<Replaced>,
+    },
     /// What a publisher knows besides has changed.
     Refresh,
+}
+
+/// What became of a whole configuration: the revision in force (which stays where nothing differs) and the Unix seconds,
+/// or why it is not in force.
+pub(crate) type Replaced = Result<(u64, u64), Refused>;
+
+const STOPPED: Refused =
+    Refused::Failed(StatusCode::SERVICE_UNAVAILABLE, "a6 is shutting down; nothing was written");
+
+/// Why changes are not in force.
+pub(crate) enum Refused {
+    /// The store did not take them.
+    Store(StoreError),
+    /// The snapshot did not take this one; what was there before serves on.
+    Snapshot(Rejection),
+    /// The same, but the commit could not be undone.
+    Stuck(Rejection, StoreError),
+    /// The writer has ended, or has failed; the text says which.
+    Failed(StatusCode, &'static str),
+}
+
+impl Refused {
+    /// What a client is told.
+    pub(crate) fn answer(self) -> Answer {
+        match self {
+            Self::Store(error) => Answer::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Self::Snapshot(rejection) => Answer::refused(rejection.reason),
+            Self::Stuck(Rejection { reason, .. }, error) => Answer::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{reason}; it is stored but not in force, and could not be taken back: {error}"),
+            ),
+            Self::Failed(status, why) => Answer::error(status, why),
+        }
+    }
+}
+
+/// A way to the writer that does not keep it from ending.
+pub(crate) struct Replacer {
+    commands: mpsc::WeakSender<Command>,
+    pub(crate) view: Arc<View>,
+}
+
+impl Replacer {
+    /// Puts a whole configuration in the place of what is there, and waits; none once the writer has ended. Not for use
+    /// within a runtime.
+    pub(crate) fn replace(&self, configuration: Arc<Configuration>) -> Option<Replaced> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands.upgrade()?;
+        commands.blocking_send(Command::Replace { configuration, reply }).ok()?;
+        drop(commands);
+        answer.blocking_recv().ok()
+    }
+
+    /// Whether the writer has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.commands.upgrade().is_none()
+    }
 }
 
 impl Writer {
@@ -81,12 +146,26 @@ impl Writer {
     /// Does a write; when it answers with success, the change is on disk and in force.
     pub(crate) async fn write(&self, write: Write) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let stopped =
-            || Answer::error(StatusCode::SERVICE_UNAVAILABLE, "a6 is shutting down; nothing was written");
+        let stopped = || STOPPED.answer();
         if self.commands.send(Command::Write { write: Box::new(write), reply }).await.is_err() {
             return stopped();
         }
         answer.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// Puts a whole configuration, which was checked, in the place of what is there. Only what differs is written.
+    pub(crate) async fn replace(&self, configuration: Arc<Configuration>) -> Replaced {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || Err(STOPPED);
+        if self.commands.send(Command::Replace { configuration, reply }).await.is_err() {
+            return stopped();
+        }
+        answer.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// A way to it for a thread that it does not wait for.
+    pub(crate) fn replacer(&self) -> Replacer {
+        Replacer { commands: self.commands.downgrade(), view: self.view.clone() }
     }
 }
 
@@ -113,22 +192,46 @@ impl Worker {
             if catch_unwind(AssertUnwindSafe(|| self.expire())).is_err() {
                 self.recover("what has ended");
             }
-            let (write, reply) = match command {
-                Ok(Some(Command::Write { write, reply })) => (write, reply),
-                Ok(Some(Command::Refresh)) => {
-                    self.refresh();
-                    continue;
-                }
+            match command {
+                Ok(Some(command)) => self.execute(command),
                 Ok(None) => return,
-                Err(_) => continue,
-            };
-            let subject = format!("{:?} {}", write.verb, write.place.label());
-            let result = catch_unwind(AssertUnwindSafe(|| self.apply(*write)));
-            let answer = result.unwrap_or_else(|_| self.recover(&subject));
-            if reply.send(answer).is_err() {
-                tracing::debug!(subject, "the client left before its write was answered");
+                Err(_) => {}
             }
         }
+    }
+
+    fn execute(&mut self, command: Command) {
+        let (subject, is_heard) = match command {
+            Command::Write { write, reply } => {
+                let subject = format!("{:?} {}", write.verb, write.place.label());
+                let result = catch_unwind(AssertUnwindSafe(|| self.apply(*write)));
+                let answer = result.unwrap_or_else(|_| self.recover(&subject).answer());
+                (subject, reply.send(answer).is_ok())
+            }
+            Command::Replace { configuration, reply } => {
+                let subject = WHOLE.to_string();
+                let result = catch_unwind(AssertUnwindSafe(|| self.replace(&configuration)));
+                let outcome = result.unwrap_or_else(|_| Err(self.recover(&subject)));
+                (subject, reply.send(outcome).is_ok())
+            }
+            Command::Refresh => return self.refresh(),
+        };
+        if !is_heard {
+            tracing::debug!(subject, "the client left before its write was answered");
+        }
+    }
+
+    /// Takes what differs into force, or nothing.
+    fn replace(&mut self, configuration: &Configuration) -> Replaced {
+        let now = self.clock.unix_seconds();
+        let (revision, changes) = {
+            let state = self.view.read();
+            (state.revision, configuration.changes(&mut state.all()))
+        };
+        if changes.is_empty() {
+            return Ok((revision, now));
+        }
+        self.take_effect(WHOLE, &changes, None, now).map(|revision| (revision, now))
     }
 
     /// Takes away what has ended.
@@ -138,9 +241,8 @@ impl Worker {
             return;
         }
         for (kind, id) in self.expiries.due(now) {
-            let prepared = removal(kind, id, &self.view.read());
-            let key = prepared.key.clone();
-            if self.take_effect(prepared, now / 1000).status != StatusCode::OK {
+            let Prepared { key, changes, until, .. } = removal(kind, id, &self.view.read());
+            if self.take_effect(&key, &changes, until, now / 1000).is_err() {
                 tracing::error!(key, "a resource has ended and could not be taken away; this is tried again");
                 self.retry_at = now.saturating_add(RETRY);
                 return;
@@ -158,41 +260,47 @@ impl Worker {
             prepare(write, &context)
         };
         match prepared {
-            Ok(prepared) => self.take_effect(prepared, now),
+            Ok(Prepared { key, changes, until, answer }) => {
+                self.take_effect(&key, &changes, until, now).map_or_else(Refused::answer, |_| answer)
+            }
             Err(answer) => answer,
         }
     }
 
-    fn take_effect(&mut self, prepared: Prepared, now: u64) -> Answer {
-        let Prepared { key, changes, until, answer } = prepared;
-        let revision = match self.store.commit_until(&changes, until) {
-            Ok(revision) => revision,
-            Err(error) => {
-                tracing::error!(key, %error, "a write could not be stored");
-                return Answer::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-            }
-        };
-        let rejections = self.publish(&changes, &key, revision);
+    /// Commits changes and takes them into force, or undoes the commit; gives their revision. `key` is what was asked for.
+    fn take_effect(
+        &mut self,
+        key: &str,
+        changes: &[Change],
+        until: Option<u64>,
+        now: u64,
+    ) -> Result<u64, Refused> {
+        let revision = self.store.commit_until(changes, until).map_err(|error| {
+            tracing::error!(key, %error, "a write could not be stored");
+            Refused::Store(error)
+        })?;
+        let rejections = self.publish(changes, key, revision);
         self.tell(&rejections, now);
         let written = |rejection: &Rejection| {
-            changes
-                .iter()
-                .any(|change| change.value.is_some() && label(change.kind, &change.id) == rejection.key)
+            rejection.key == WHOLE
+                || changes
+                    .iter()
+                    .any(|change| change.value.is_some() && label(change.kind, &change.id) == rejection.key)
         };
-        match rejections.iter().find(|rejection| written(rejection)) {
+        match rejections.into_iter().find(written) {
             Some(rejection) => {
-                let answer = self.take_back(&changes, &key, &rejection.reason, revision, now);
-                if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-                    self.expiries.note(&changes, until);
+                let refused = self.take_back(changes, key, rejection, revision, now);
+                if matches!(refused, Refused::Stuck(..)) {
+                    self.expiries.note(changes, until);
                 }
-                answer
+                Err(refused)
             }
             None => {
-                self.view.apply(&changes, &key, revision, now);
-                self.expiries.note(&changes, until);
+                self.view.apply(changes, key, revision, now);
+                self.expiries.note(changes, until);
                 let deleted = changes.iter().all(|change| change.value.is_none());
                 tracing::info!(key, revision, deleted, "configuration changed");
-                answer
+                Ok(revision)
             }
         }
     }
@@ -216,7 +324,14 @@ impl Worker {
 
     /// Undoes a commit that the snapshot does not take: what is stored is what is in force, so that a restart changes
     /// nothing.
-    fn take_back(&mut self, changes: &[Change], key: &str, reason: &str, revision: u64, now: u64) -> Answer {
+    fn take_back(
+        &mut self,
+        changes: &[Change],
+        key: &str,
+        rejection: Rejection,
+        revision: u64,
+        now: u64,
+    ) -> Refused {
         let undo: Vec<Change> = {
             let state = self.view.read();
             let old = |change: &Change| Change {
@@ -226,19 +341,17 @@ impl Worker {
             };
             changes.iter().map(old).collect()
         };
-        // Only what is written can be refused, and that is one resource.
+        // Of what has an end only one resource is written at a time.
         let until = changes.last().and_then(|change| self.expiries.of_resource(change.kind, &change.id));
         match self.store.commit_until(&undo, until) {
             Ok(revision) => {
                 self.publish(&undo, key, revision);
                 self.view.apply(&undo, key, revision, now);
-                Answer::refused(reason)
+                Refused::Snapshot(rejection)
             }
             Err(error) => {
                 self.view.apply(changes, key, revision, now);
-                let text =
-                    format!("{reason}; it is stored but not in force, and could not be taken back: {error}");
-                Answer::error(StatusCode::SERVICE_UNAVAILABLE, text)
+                Refused::Stuck(rejection, error)
             }
         }
     }
@@ -254,7 +367,7 @@ impl Worker {
     }
 
     /// After a panic the store alone knows what was written.
-    fn recover(&mut self, subject: &str) -> Answer {
+    fn recover(&mut self, subject: &str) -> Refused {
         tracing::error!(subject, "a write panicked; this is a bug, please report it");
         let stored = self.store.load().and_then(|loaded| Ok((loaded, self.store.expiries()?)));
         match stored {
@@ -264,7 +377,7 @@ impl Worker {
             }
             Err(error) => tracing::error!(%error, "the store could not be read again"),
         }
-        Answer::error(
+        Refused::Failed(
             StatusCode::INTERNAL_SERVER_ERROR,
             "a6 failed while it wrote this; this is a bug, please report it. GET the resource to see what is stored",
         )

@@ -5,6 +5,7 @@
 //! - `sse.rs`: Server-Sent Events: whole events out of arbitrary cuts.
 //! - `coding.rs`: content codings: what is inside a compressed body.
 //! - `event_stream/`: AWS event streams: whole, checked frames out of arbitrary cuts, and frames written.
+//! - `yaml.rs`, `yaml/`: YAML as a tree that knows the line and column of each value, and variables in it.
 //! - `http1/`: HTTP/1.1, both legs: as the upstream's client, and in `http1/server` as the client's server.
 
 pub mod coding;
@@ -12,3 +13,4 @@ pub mod event_stream;
 pub mod http1;
 pub mod json;
 pub mod sse;
+pub mod yaml;

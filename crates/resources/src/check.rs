@@ -26,7 +26,7 @@ mod route;
 mod secret;
 mod ssl;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upstream;
 
 use serde::de::DeserializeOwned;

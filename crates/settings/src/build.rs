@@ -9,6 +9,7 @@ use crate::error::{Origin, Report};
 use crate::load::Options;
 use crate::memory;
 use crate::settings::{AccessLog, Admin, DataEncryption, DataPlane, Settings};
+use crate::source::source;
 use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
@@ -33,7 +34,7 @@ const ACCESS_LOG_FORMAT: &str = "$remote_addr - $remote_user [$time_local] $http
 macro_rules! getters {
     ($($name:ident -> $type:ty, $variant:ident;)*) => {
         impl Values {
-            $(fn $name(&self, path: &str) -> Option<$type> {
+            $(pub(crate) fn $name(&self, path: &str) -> Option<$type> {
                 match self.get(path) {
                     Some(Typed::$variant(value)) => Some(value.to_owned()),
                     _ => None,
@@ -67,6 +68,7 @@ pub(crate) fn build(values: &Values, options: &Options, report: &mut Report) -> 
         control: enable_control.then(|| address(values, "apisix.control.ip", "apisix.control.port", 9090)),
         workers: workers(values, options, report),
         data_dir: data_dir(values, options),
+        source: source(values, options, report),
         drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(30)),
         memory_budget: memory_budget(values),
         resolve: match values.get("a6.resolve") {

@@ -6,6 +6,7 @@ use crate::keys::{self, Kind, Row};
 use crate::tree::{Entry, Node, Value, join};
 use std::collections::BTreeMap;
 
+const OTHER_STORE: &str = "not supported yet; remove it to use the embedded store";
 const NOT_YET: &str = "known to APISIX, not served by a6 yet; ignored";
 
 /// What was set, by path and checked against its kind.
@@ -83,9 +84,9 @@ fn known(row: &'static Row, entry: &Entry, values: &mut Values, report: &mut Rep
             let message = format!("known to APISIX, not served by a6; ignored, use {ours} instead");
             report.warn(&entry.origin, row.path, message);
         }
-        Kind::OtherStore => {
-            let message = "not supported yet; remove it to use the embedded store";
-            report.error(&entry.origin, row.path, message);
+        Kind::OtherStore => report.error(&entry.origin, row.path, OTHER_STORE),
+        Kind::Provider(_) if matches!(entry.node.text(), Some("etcd" | "xds")) => {
+            report.error(&entry.origin, row.path, OTHER_STORE);
         }
         _ => {
             if let Some(value) = convert(row.kind, row.path, &entry.node, report) {

@@ -62,7 +62,7 @@ fn scalar(kind: Kind, node: &Node) -> Option<Typed> {
         Kind::Whole(least, most) => whole(node, least, most).map(Typed::Whole),
         Kind::Text => filled(node).map(|text| Typed::Text(text.to_owned())),
         Kind::TextOrNone => node.text().map(|text| Typed::Text(text.trim().to_owned())),
-        Kind::Choice(words) => {
+        Kind::Choice(words) | Kind::Provider(words) => {
             node.text().filter(|text| words.contains(text)).map(|text| Typed::Text(text.to_owned()))
         }
         Kind::Span => units::duration(node.text()?).filter(|span| !span.is_zero()).map(Typed::Span),
@@ -93,8 +93,10 @@ fn expected(kind: Kind) -> String {
     match kind {
         Kind::Flag => "true or false".into(),
         Kind::Whole(least, most) => format!("an integer from {least} to {most}"),
-        Kind::Choice([only]) => format!("{only}, the only one that a6 serves so far"),
-        Kind::Choice(words) => format!("one of {}", words.join(", ")),
+        Kind::Choice([only]) | Kind::Provider([only]) => {
+            format!("{only}, the only one that a6 serves so far")
+        }
+        Kind::Choice(words) | Kind::Provider(words) => format!("one of {}", words.join(", ")),
         Kind::Span => {
             "a duration above zero such as 60s, 500ms, 1m or a number of seconds, at most 365d".into()
         }

@@ -2,24 +2,7 @@
 
 use std::fmt;
 
-/// Where a value came from.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// In the settings file; line and column count from 1.
-    File { line: usize, column: usize },
-    /// An environment variable or a flag, by its name.
-    Named(String),
-}
-
-impl Origin {
-    /// A reference from another message, such as `on line 5`.
-    pub(crate) fn mention(&self) -> String {
-        match self {
-            Self::File { line, .. } => format!("on line {line}"),
-            Self::Named(name) => format!("in {name}"),
-        }
-    }
-}
+pub(crate) use a6_codec::yaml::{Origin, printable};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +69,18 @@ impl Report {
         self.errors.push(entry);
     }
 
+    /// Adds what is wrong with the text of a file or variable.
+    pub(crate) fn problem(&mut self, problem: a6_codec::yaml::Problem) {
+        self.error(&problem.origin, &problem.path, problem.message);
+    }
+
+    /// As [`Report::error`], unless there is an error already: for what may only follow from it.
+    pub(crate) fn error_if_sound(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
+        if self.errors.is_empty() {
+            self.error(origin, key, message);
+        }
+    }
+
     /// Adds a remark that does not.
     pub(crate) fn warn(&mut self, origin: &Origin, key: &str, message: impl Into<String>) {
         let entry = self.entry(origin, key, message.into());
@@ -120,21 +115,4 @@ impl Report {
     pub(crate) fn fail(file: &str, message: String) -> SettingsError {
         SettingsError { problems: vec![Problem { place: file.to_owned(), key: String::new(), message }] }
     }
-}
-
-/// Text from a file as it may be printed in one line: control characters escaped, at most `limit` characters.
-pub(crate) fn printable(text: &str, limit: usize) -> String {
-    let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == limit {
-            shown.push('…');
-            break;
-        }
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }

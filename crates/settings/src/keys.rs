@@ -47,6 +47,9 @@ pub(crate) enum Kind {
     Later(&'static Kind),
     /// Of this kind, but a6 always does what the value named here says; any other is ignored with a warning.
     Always(&'static Kind, &'static str),
+    /// Where resources come from: one of these words. What else APISIX has here is refused, for a gateway with other data
+    /// than the file asks for is none.
+    Provider(&'static [&'static str]),
     /// APISIX knows it; this key of a6 does the job.
     Instead(&'static str),
     /// Ignoring it would give a gateway with other data than the file asks for.
@@ -61,7 +64,8 @@ pub(crate) struct Row {
 
 use Kind::{
     AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known, Later,
-    Listens, Names, Nets, OtherStore, Span, SpanOrZero, Text, TextOrNone, TlsListens, TlsProtocols, Whole,
+    Listens, Names, Nets, OtherStore, Provider, Span, SpanOrZero, Text, TextOrNone, TlsListens, TlsProtocols,
+    Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -80,6 +84,7 @@ const ESCAPES: Kind = Choice(&["default", "json", "none"]);
 pub(crate) const TABLE: &[Row] = &[
     row("a6.workers", Whole(1, 1024)),
     row("a6.data_dir", Text),
+    row("a6.config_file", Text),
     row("a6.drain_timeout", SpanOrZero),
     row("a6.memory_budget", Budget),
     row("a6.resolve", Hosts),
@@ -177,10 +182,10 @@ pub(crate) const TABLE: &[Row] = &[
     row("nginx_config.http.upstream", Known),
     row("nginx_config.http.variables_hash_max_size", Known),
 
-    row("deployment.role", Choice(&["traditional"])),
-    row("deployment.role_traditional.config_provider", OtherStore),
+    row("deployment.role", Choice(&["traditional", "data_plane"])),
+    row("deployment.role_traditional.config_provider", Provider(&["yaml"])),
     row("deployment.role_control_plane.config_provider", OtherStore),
-    row("deployment.role_data_plane.config_provider", OtherStore),
+    row("deployment.role_data_plane.config_provider", Provider(&["yaml", "json"])),
     row("deployment.admin.admin_key", AdminKeys),
     row("deployment.admin.admin_key_required", Flag),
     row("deployment.admin.admin_listen.ip", Ip),

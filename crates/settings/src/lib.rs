@@ -6,8 +6,7 @@
 //! - `settings.rs`: the types that the rest of a6 reads
 //! - `load.rs`: the road from file, variables and flags to [`Loaded`]
 //! - `error.rs`: [`SettingsError`], [`Problem`] and the report that collects them
-//! - `tree.rs`: YAML as a tree that knows the line and column of each value
-//! - `substitute.rs`: `${{VAR}}` and `${{VAR:=default}}`
+//! - `tree.rs`: the file as a tree that knows the line and column of each value
 //! - `env.rs`: `A6_CONF_*` laid over the tree, look-up of variables
 //! - `keys.rs`: the table of every key that APISIX or a6 knows
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
@@ -16,6 +15,7 @@
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
 //! - `build.rs`, `build/tls.rs`: checked values and defaults to [`Settings`]
+//! - `source.rs`: who says what the configuration is
 
 mod build;
 mod check;
@@ -27,7 +27,7 @@ mod lists;
 mod load;
 mod memory;
 mod settings;
-mod substitute;
+mod source;
 mod tree;
 mod units;
 
@@ -37,6 +37,6 @@ mod tests;
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use settings::{
-    AccessLog, Admin, AdminKey, AdminTls, DataEncryption, DataPlane, DataTls, HostOverride, Role, Settings,
-    TlsProtocols,
+    AccessLog, Admin, AdminKey, AdminTls, DataEncryption, DataPlane, DataTls, FileFormat, HostOverride, Role,
+    Settings, Source, TlsProtocols,
 };

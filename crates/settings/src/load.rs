@@ -2,14 +2,14 @@
 
 use crate::error::{Origin, Report, SettingsError};
 use crate::settings::Settings;
-use crate::{build, check, env, substitute, tree};
+use crate::{build, check, env, tree};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The settings file when no other is named; it may be missing.
-const DEFAULT_FILE: &str = "conf/config.yaml";
+pub(crate) const DEFAULT_FILE: &str = "conf/config.yaml";
 /// Far more than any settings need; it bounds what a wrong path can make us read.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -86,9 +86,9 @@ pub fn load_bytes(bytes: &[u8], source: Option<&Path>, options: &Options) -> Res
     };
     let at = |line, column| Origin::File { line, column };
     // Without a tree of the file, variables are still checked: all problems are shown at once.
-    let parsed = tree::parse(&substitute::mask(text), at, &mut report);
+    let parsed = tree::parse(&tree::mask(text), at, &mut report);
     let mut root = parsed.unwrap_or_else(|| tree::Node::null(at(1, 1)));
-    substitute::expand(&mut root, "", &options.env, &mut report);
+    tree::expand(&mut root, &options.env, &mut report);
     tree::report_duplicates(&root, "", &mut report);
     env::overlay(&mut root, &options.env, &mut report);
     let values = check::check(&root, &mut report);

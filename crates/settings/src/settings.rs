@@ -19,6 +19,8 @@ pub struct Settings {
     pub workers: usize,
     /// Directory of the embedded store and of generated keys; not created here.
     pub data_dir: PathBuf,
+    /// Who says what the configuration is.
+    pub source: Source,
     /// How long open requests may go on after SIGTERM.
     pub drain_timeout: Duration,
     /// Bytes that request and response bodies may hold in memory together: 25 % of the cgroup's or machine's memory
@@ -39,6 +41,31 @@ pub struct Settings {
     pub error_log_level: String,
     /// The APISIX version that a6 behaves as, for `Server: APISIX/«version»`.
     pub server_version: String,
+}
+
+/// Who says what the configuration is, that is, which routes, upstreams and so on there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The embedded store in the data directory, which the Admin API writes.
+    Store,
+    /// A file (`a6.config_file`).
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Its language.
+        format: FileFormat,
+    },
+    /// A client of the stand-alone Admin API; nothing is kept.
+    Client,
+}
+
+/// The language of a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// YAML, `#END` at its end.
+    Yaml,
+    /// JSON.
+    Json,
 }
 
 /// How the data plane listens and what it accepts.

@@ -104,6 +104,19 @@ impl<K: Kit> Compiler<K> {
         self.targets.health.clone()
     }
 
+    fn apply_all<'c>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'c Change>,
+        rejections: &mut Vec<Rejection>,
+    ) {
+        for change in changes {
+            if let Err(reason) = self.apply(change) {
+                let key = format!("{}/{}", change.kind.spec().collection, change.id);
+                rejections.push(Rejection { key, reason });
+            }
+        }
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), String> {
         let (id, document) = (change.id.as_str(), change.value.as_ref());
         match change.kind {
@@ -129,15 +142,15 @@ impl<K: Kit> Compiler<K> {
 impl<K: Kit> Publisher for Compiler<K> {
     fn publish(&mut self, changes: &[Change], revision: u64) -> Vec<Rejection> {
         let mut rejections = Vec::new();
-        let mut ordered: Vec<&Change> = changes.iter().collect();
-        // What others refer to comes first, so that nothing is compiled twice.
-        ordered.sort_by_key(|change| Reverse(change.kind));
-        for change in ordered {
-            if let Err(reason) = self.apply(change) {
-                let key = format!("{}/{}", change.kind.spec().collection, change.id);
-                rejections.push(Rejection { key, reason });
-            }
-        }
+        let (mut gone, mut written): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().partition(|change| change.value.is_none());
+        // What others refer to comes first and goes last, so that nothing is compiled twice.
+        written.sort_by_key(|change| Reverse(change.kind));
+        gone.sort_by_key(|change| change.kind);
+        // An upstream is in force without the swap. One that goes serves until no new request can come by it.
+        let (targets, gone): (Vec<&Change>, Vec<&Change>) =
+            gone.into_iter().partition(|change| change.kind == Kind::Upstream);
+        self.apply_all(written.into_iter().chain(gone), &mut rejections);
         let snapshot = Snapshot {
             router: self.routes.router(),
             global: self.rules.chain(),
@@ -147,6 +160,7 @@ impl<K: Kit> Publisher for Compiler<K> {
             revision,
         };
         self.retired.push(self.shared.swap(Arc::new(snapshot)));
+        self.apply_all(targets, &mut rejections);
         self.retired.retain(|old| Arc::strong_count(old) > 1);
         rejections
     }

@@ -2,16 +2,21 @@
 //!
 //! - `sqlite.rs`: the embedded store: SQLite, WAL, every commit on disk before it returns.
 //! - `migrations.rs`: its schema, versioned.
-//! - `keyring.rs`, `sealed.rs`: secrets at rest. - `apisix.rs`: what APISIX has encrypted.
+//! - `apisix.rs`: what APISIX has encrypted.
+//! - `memory.rs`: a store that is gone with its process.
+//! - `file.rs`, `file/`: [`ConfigFile`], a file that says what the configuration is.
+//! - `keyring.rs`, `sealed.rs`: secrets at rest.
 //! - `lock.rs`: one process per data directory.
 //! - `explain.rs`: errors of SQLite in words that say what to do.
 
 mod apisix;
 mod explain;
+mod file;
 mod keyring;
 #[cfg(test)]
 mod kill_tests;
 mod lock;
+mod memory;
 mod migrations;
 mod sealed;
 #[cfg(test)]
@@ -26,7 +31,9 @@ use a6_resources::{Change, Entry, Kind};
 use serde_json::Value;
 
 pub use apisix::is_published;
+pub use file::{ConfigFile, Document, FileError, FileFormat, Watch};
 pub use keyring::KeyRing;
+pub use memory::MemoryStore;
 pub use sealed::{SealedStore, Sealing};
 pub use sqlite::SqliteStore;
 

@@ -1,13 +1,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use a6_resources::{Change, Entry, Kind};
 use serde_json::{Value, json};
 
 use crate::sqlite::use_log;
-use crate::{Expiry, SqliteStore, Store, migrations};
+use crate::{Expiry, MemoryStore, SqliteStore, Store, StoreError, migrations};
 
 fn put(kind: Kind, id: &str, value: Value) -> Change {
     Change { kind, id: id.to_string(), value: Some(Arc::new(value)) }
@@ -85,10 +85,10 @@ fn ends(open: &dyn Fn() -> Box<dyn Store>) {
     let mut store = open();
     let both = [put(Kind::Proto, "a", json!({})), put(Kind::Proto, "b", json!({}))];
     store.commit_until(&both, Some(5_000)).unwrap();
-    store.commit_until(&[put(Kind::Proto, "b", json!({}))], Some(u64::MAX)).unwrap();
+    let far = i64::MAX.unsigned_abs();
+    store.commit_until(&[put(Kind::Proto, "b", json!({}))], Some(far)).unwrap();
     drop(store);
     let mut store = open();
-    let far = i64::MAX.unsigned_abs();
     assert_eq!(store.expiries().unwrap(), [expiry("a", 5_000), expiry("b", far)]);
     store.commit(&[put(Kind::Proto, "a", json!({}))]).unwrap();
     assert_eq!(store.expiries().unwrap(), [expiry("b", far)]);
@@ -109,6 +109,36 @@ fn refusal(dir: &Path) -> String {
 fn sqlite_does_what_every_store_must() {
     let dir = tempfile::tempdir().unwrap();
     suite(&|| Box::new(open(&dir.path().join("made/when/missing"))));
+    let mut store = open(&dir.path().join("other"));
+    store.commit_until(&[put(Kind::Proto, "a", json!({}))], Some(u64::MAX)).unwrap();
+    assert_eq!(store.expiries().unwrap()[0].at, i64::MAX.unsigned_abs(), "as far as a column reaches");
+}
+
+/// A store in memory that is opened again: the same one.
+struct Shared(Arc<Mutex<MemoryStore>>);
+
+impl Store for Shared {
+    fn commit_until(&mut self, changes: &[Change], until: Option<u64>) -> Result<u64, StoreError> {
+        self.0.lock().unwrap().commit_until(changes, until)
+    }
+
+    fn rewrite(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.0.lock().unwrap().rewrite(entries)
+    }
+
+    fn load(&self) -> Result<(u64, Vec<Entry>), StoreError> {
+        self.0.lock().unwrap().load()
+    }
+
+    fn expiries(&self) -> Result<Vec<Expiry>, StoreError> {
+        self.0.lock().unwrap().expiries()
+    }
+}
+
+#[test]
+fn memory_does_what_every_store_must() {
+    let memory = Arc::new(Mutex::new(MemoryStore::new()));
+    suite(&|| Box::new(Shared(memory.clone())));
 }
 
 #[test]

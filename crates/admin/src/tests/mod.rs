@@ -5,6 +5,7 @@ mod expiry;
 mod identities;
 mod pipeline;
 mod sealed;
+mod stand_alone;
 mod stored;
 mod validate;
 mod writes;

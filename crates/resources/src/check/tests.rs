@@ -24,10 +24,10 @@ fn entry(kind: Kind, id: &str, value: Value) -> Entry {
 }
 
 /// Knows `guard`, whose `token` is a secret, and `door`, which knows consumers by their `key`.
-struct Plugins(Vec<PluginSpec>);
+pub(crate) struct Plugins(Vec<PluginSpec>);
 
 impl Plugins {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let guard = json!({
             "type": "object",
             "properties": {"token": {"type": "string", "pattern": "^tok-"}, "limit": {"type": "integer"}},

@@ -40,8 +40,20 @@ fn one_line_per_problem() {
             "c.yaml:1:21: deployment.etcd.host: not supported yet; remove it to use the embedded store",
         ),
         (
+            "deployment: {role: control_plane}",
+            "c.yaml:1:20: deployment.role: expected one of traditional, data_plane, found a string \"control_plane\"",
+        ),
+        (
             "deployment: {role: data_plane}",
-            "c.yaml:1:20: deployment.role: expected traditional, the only one that a6 serves so far, found a string \"data_plane\"",
+            "settings: deployment.role_data_plane.config_provider: missing; a data plane of a6 reads a file, so write yaml or json",
+        ),
+        (
+            "deployment: {role: data_plane, role_data_plane: {config_provider: xds}}",
+            "c.yaml:1:50: deployment.role_data_plane.config_provider: not supported yet; remove it to use the embedded store",
+        ),
+        (
+            "deployment: {role_traditional: {config_provider: json}}",
+            "c.yaml:1:50: deployment.role_traditional.config_provider: expected yaml, the only one that a6 serves so far, found a string \"json\"",
         ),
         (
             "a6:\n  data_dir: ${{NOWHERE}}\n",

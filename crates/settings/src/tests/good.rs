@@ -1,7 +1,10 @@
 //! Settings that can be used.
 
 use super::{options, read};
-use crate::{AdminTls, DataTls, HostOverride, Loaded, Options, Role, TlsProtocols, load, load_bytes};
+use crate::{
+    AdminTls, DataTls, FileFormat, HostOverride, Loaded, Options, Role, Source, TlsProtocols, load,
+    load_bytes,
+};
 use ipnet::IpNet;
 use std::fs;
 use std::net::SocketAddr;
@@ -289,4 +292,34 @@ fn a_file_is_read() {
     fs::write(&file, "a6: {workers: 5}").unwrap();
     let loaded = load(&Options { file: Some(file.clone()), ..Options::default() }).unwrap();
     assert_eq!((loaded.settings.workers, loaded.source), (5, Some(file)));
+}
+
+#[test]
+fn roles_and_providers_say_who_rules() {
+    let plane = |provider: &str, more: &str| {
+        format!("deployment: {{role: data_plane, role_data_plane: {{config_provider: {provider}}}}}\n{more}")
+    };
+    let file = |path: &str, format| Source::File { path: PathBuf::from(path), format };
+    let traditional = "deployment: {role_traditional: {config_provider: yaml}}";
+    let cases = [
+        (String::new(), Source::Store, 0),
+        (traditional.to_owned(), Source::Client, 0),
+        (
+            format!("{traditional}\napisix: {{enable_admin: false}}"),
+            file("conf/apisix.yaml", FileFormat::Yaml),
+            0,
+        ),
+        (plane("yaml", ""), file("conf/apisix.yaml", FileFormat::Yaml), 0),
+        (plane("json", ""), file("conf/apisix.json", FileFormat::Json), 0),
+        (plane("yaml", "a6: {config_file: /etc/a6.yaml}"), file("/etc/a6.yaml", FileFormat::Yaml), 0),
+        ("a6: {config_file: /etc/a6.yaml}".to_owned(), Source::Store, 1),
+        ("deployment: {role_data_plane: {config_provider: yaml}}".to_owned(), Source::Store, 1),
+    ];
+    for (text, expected, warnings) in cases {
+        let Loaded { settings, warnings: told, .. } = read(&text, &[]).unwrap();
+        assert_eq!((settings.source, told.len()), (expected, warnings), "{text}: {told:?}");
+    }
+    let beside = Options { file: Some(PathBuf::from("/etc/a6/settings.yaml")), ..Options::default() };
+    let loaded = load_bytes(plane("yaml", "").as_bytes(), None, &beside).unwrap();
+    assert_eq!(loaded.settings.source, file("/etc/a6/apisix.yaml", FileFormat::Yaml), "beside the settings");
 }

@@ -1,0 +1,214 @@
+//! The stand-alone Admin API: a client holds the whole configuration and puts it here at once; nothing is kept on disk.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use a6_resources::{Catalogue, Configuration, ItemFault, Kind};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Number, Value, json};
+use tokio::sync::Mutex;
+
+use crate::answer::{Answer, shown};
+use crate::validate::{parse, repeated};
+use crate::writer::{Refused, Writer};
+
+/// Collections that APISIX has besides those of the kinds; they are kept without effect.
+const OTHERS: [&str; 2] = ["stream_routes", "plugins"];
+const DIGEST: &str = "x-digest";
+const MODIFIED: &str = "x-last-modified";
+
+/// The configuration as its client gave it.
+#[derive(Default)]
+pub(crate) struct Whole(Mutex<Held>);
+
+/// What is held.
+#[derive(Clone, Default)]
+struct Held {
+    /// The client's own word for this state; empty before the first.
+    digest: String,
+    /// Unix seconds.
+    modified: u64,
+    collections: Vec<Collection>,
+}
+
+#[derive(Clone)]
+struct Collection {
+    name: &'static str,
+    kind: Option<Kind>,
+    version: Number,
+    items: Vec<Value>,
+}
+
+impl Whole {
+    /// Everything, as JSON or, where the client prefers it, YAML.
+    pub(crate) async fn get(&self, headers: &HeaderMap) -> Answer {
+        let held = self.0.lock().await;
+        let document = held.document();
+        let wants_yaml = headers
+            .get(header::ACCEPT)
+            .is_some_and(|accept| accept.as_bytes().starts_with(b"application/yaml"));
+        let answer = if wants_yaml {
+            match serde_saphyr::to_string(&document) {
+                Ok(text) => Answer::yaml(text),
+                Err(error) => Answer::error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("the configuration cannot be written as YAML: {error}"),
+                ),
+            }
+        } else {
+            Answer::json(StatusCode::OK, &document)
+        };
+        held.mark(answer)
+    }
+
+    /// The headers of [`Whole::get`].
+    pub(crate) async fn head(&self) -> Answer {
+        self.0.lock().await.mark(Answer::text(StatusCode::OK, ""))
+    }
+
+    /// Takes a whole configuration into force, or nothing of it.
+    pub(crate) async fn put(
+        &self,
+        headers: &HeaderMap,
+        bytes: &[u8],
+        writer: &Writer,
+        catalogue: &dyn Catalogue,
+    ) -> Result<Answer, Answer> {
+        let digest = headers.get(DIGEST).and_then(|digest| digest.to_str().ok());
+        let digest = digest.ok_or_else(|| Answer::refused("missing digest header"))?;
+        let failed = |why: String| Answer::refused(format!("invalid request body: {why}"));
+        let members = match parse(headers, bytes).map_err(failed)? {
+            Value::Object(members) => members,
+            _ => return Err(failed("expected an object of arrays, one for each collection".to_string())),
+        };
+        // Held until it is in force: two of them are taken one after the other.
+        let mut held = self.0.lock().await;
+        if !held.digest.is_empty() && held.digest == digest {
+            return Ok(Answer::text(StatusCode::NO_CONTENT, ""));
+        }
+        let mut next = held.next(members).map_err(Answer::refused)?;
+        let configuration = Arc::new(next.configuration().map_err(Answer::refused)?);
+        if let Some(fault) = configuration.check(catalogue).first() {
+            return Err(Answer::refused(worded(fault)));
+        }
+        next.modified = match writer.replace(configuration).await {
+            Ok((_, now)) => now,
+            Err(Refused::Snapshot(rejection)) => {
+                return Err(Answer::refused(format!("{}: {}", rejection.key, rejection.reason)));
+            }
+            Err(refused) => return Err(refused.answer()),
+        };
+        digest.clone_into(&mut next.digest);
+        *held = next;
+        Ok(held.mark(Answer::text(StatusCode::ACCEPTED, "")))
+    }
+}
+
+impl Held {
+    /// Every collection, in the order in which the kinds refer to each other.
+    fn all(&self) -> Vec<Collection> {
+        if !self.collections.is_empty() {
+            return self.collections.clone();
+        }
+        let kinds = Kind::all().iter().filter(|spec| spec.kind != Kind::Credential);
+        let named = kinds.map(|spec| (spec.collection, Some(spec.kind)));
+        let named = named.chain(OTHERS.map(|name| (name, None)));
+        named
+            .map(|(name, kind)| Collection { name, kind, version: Number::from(0), items: Vec::new() })
+            .collect()
+    }
+
+    /// What becomes of it by a request's body: of a collection with a later version the items are replaced, of one with the
+    /// same version they stay.
+    fn next(&self, mut members: Map<String, Value>) -> Result<Self, String> {
+        let mut collections = self.all();
+        for collection in &mut collections {
+            let name = collection.name;
+            let version_name = format!("{name}_conf_version");
+            let version = match members.get(&version_name) {
+                None => later(&collection.version),
+                Some(Value::Number(version)) => version.clone(),
+                Some(_) => return Err(format!("{version_name} must be a number")),
+            };
+            let order = compare(&version, &collection.version);
+            if order.is_lt() {
+                let least = &collection.version;
+                return Err(format!("{version_name} must be greater than or equal to ({least})"));
+            }
+            if order.is_gt() {
+                collection.version = version;
+                collection.items = match members.shift_remove(name) {
+                    Some(Value::Array(items)) => items,
+                    // An empty table of Lua has no type.
+                    Some(Value::Object(items)) if items.is_empty() => Vec::new(),
+                    None | Some(Value::Null) => Vec::new(),
+                    Some(_) => return Err(format!("{name} must be an array")),
+                };
+            }
+        }
+        Ok(Self { collections, ..self.clone() })
+    }
+
+    fn configuration(&self) -> Result<Configuration, String> {
+        let mut configuration = Configuration::default();
+        for Collection { name, kind, items, .. } in &self.collections {
+            let mut seen = HashSet::new();
+            for (index, item) in items.iter().enumerate() {
+                let Some(kind) = kind else {
+                    if *name == "plugins" {
+                        continue;
+                    }
+                    let why = "stream mode is disabled, can not add stream routes";
+                    return Err(format!("invalid {name} at index {index}, err: {why}"));
+                };
+                if let Some(why) = repeated(*kind, item, &mut seen) {
+                    return Err(why);
+                }
+                let mut item = item.clone();
+                if let Value::Object(members) = &mut item {
+                    // It tells APISIX what it need not build anew; here that is seen from the item itself.
+                    members.shift_remove("modifiedIndex");
+                }
+                configuration.add(*kind, index, item);
+            }
+        }
+        Ok(configuration)
+    }
+
+    fn document(&self) -> Value {
+        let mut document = Map::new();
+        for Collection { name, kind, version, items } in self.all() {
+            let items = items.iter().map(|item| match kind {
+                Some(kind) => shown(kind, item).into_owned(),
+                None => item.clone(),
+            });
+            document.insert(name.to_string(), items.collect());
+            document.insert(format!("{name}_conf_version"), Value::Number(version));
+        }
+        document.insert("X-Last-Modified".to_string(), json!(self.modified));
+        document.insert("X-Digest".to_string(), json!(self.digest));
+        Value::Object(document)
+    }
+
+    fn mark(&self, answer: Answer) -> Answer {
+        answer.with(MODIFIED, &self.modified.to_string()).with(DIGEST, &self.digest)
+    }
+}
+
+fn worded(fault: &ItemFault) -> String {
+    format!("invalid {} at index {}, err: {}", fault.collection, fault.index, fault.reason)
+}
+
+fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {
+    match (a.as_i64(), b.as_i64()) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default()),
+    }
+}
+
+/// The version after this one.
+fn later(version: &Number) -> Number {
+    let whole = version.as_i64().and_then(|version| version.checked_add(1)).map(Number::from);
+    let whole = whole.or_else(|| Number::from_f64(version.as_f64().unwrap_or_default() + 1.0));
+    whole.unwrap_or_else(|| version.clone())
+}

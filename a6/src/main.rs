@@ -2,10 +2,12 @@
 //!
 //! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
+//! - `metrics.rs`: what the settings say of metrics, and what only the binary knows to tell.
 //! - `admin_key.rs`: the admin key that the first start makes.
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
 mod admin_key;
+mod metrics;
 mod quickstart;
 mod running;
 mod serve;

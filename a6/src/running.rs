@@ -14,7 +14,7 @@ use a6_resources::Catalogue;
 use a6_settings::Settings;
 use a6_snapshot::{BodyLimits, Compiler, Explain, Explainer, Publisher, lint};
 use a6_store::{KeyRing, SealedStore, SqliteStore};
-use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
+use a6_telemetry::{AccessLog, AccessLogOptions, Format, Metrics, RequestLog};
 use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
 use http::{HeaderName, HeaderValue};
@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::admin_key;
+use crate::{admin_key, metrics};
 
 /// Requests that the Control API remembers.
 const REMEMBERED: usize = 1024;
@@ -37,6 +37,8 @@ pub(crate) struct Running {
     pub(crate) admin: Option<SocketAddr>,
     /// The Control API's address.
     pub(crate) control: Option<SocketAddr>,
+    /// The address at which metrics are served.
+    pub(crate) exporter: Option<SocketAddr>,
     /// A key that the Admin API takes, if it has any.
     pub(crate) admin_key: Option<Secret<String>>,
     /// What is allowed but unwise.
@@ -55,7 +57,9 @@ impl Running {
     /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
         make_data_dir(&settings.data_dir)?;
-        let kit = Arc::new(Builtins::default());
+        let mut warnings = Vec::new();
+        let metrics = metrics::make(settings, &mut warnings);
+        let kit = Arc::new(Builtins::counting_in(metrics.clone()));
         let catalogue: Arc<dyn Catalogue> = kit.clone();
         let store = SqliteStore::open(&settings.data_dir)?;
         let key_ring = Arc::new(KeyRing::open(&settings.data_dir.join("keyring"))?);
@@ -66,6 +70,7 @@ impl Running {
         let data = shares.first().map(a6_gateway::Sockets::addresses).unwrap_or_default();
         let admin_socket = settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?;
         let control_socket = settings.control.map(bind).transpose()?;
+        let exporter_socket = metrics::bind(&settings.prometheus, &mut warnings)?;
 
         let compiler = Compiler::new(kit);
         let snapshot = compiler.shared();
@@ -76,37 +81,32 @@ impl Running {
         let clock = Clock::system();
         let (writer, writer_thread, rejections) =
             Writer::start(Box::new(store), publisher, catalogue.clone(), clock.clone())?;
-        let mut warnings: Vec<String> = rejections
-            .iter()
-            .map(|rejection| format!("{} is stored but not in force: {}", rejection.key, rejection.reason))
-            .collect();
+        warnings.extend(
+            rejections.iter().map(|rejection| {
+                format!("{} is stored but not in force: {}", rejection.key, rejection.reason)
+            }),
+        );
         let exposed = data.iter().any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
-        let config = data_config(settings, snapshot, access_log.clone(), requests.clone(), clock)?;
-        let config = Arc::new(config);
+        let told =
+            Told { access_log: access_log.clone(), requests: requests.clone(), metrics: metrics.clone() };
+        let config = Arc::new(data_config(settings, snapshot, told, clock)?);
+        let budget = config.body_limits.budget.clone();
+        metrics::add_sources(&metrics, &settings.server_version, writer.view().clone(), budget);
         let (draining, drained) = watch::channel(false);
-        let mut data_threads = Vec::new();
-        let (started, starts) = std::sync::mpsc::channel();
-        for (number, sockets) in shares.into_iter().enumerate() {
-            let (config, drained, limit) = (config.clone(), drained.clone(), settings.drain_timeout);
-            let started = started.clone();
-            data_threads.push(spawn(&format!("a6-data-{number}"), move || {
-                a6_gateway::run(config, sockets, drained, limit, &started);
-            })?);
-        }
-        for _ in &data_threads {
-            starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
-        }
+        let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
         let counters = counters(config.head_faults.clone(), access_log.clone());
         let admin = address(admin_socket.as_ref());
         let control = address(control_socket.as_ref());
+        let exporter = address(exporter_socket.as_ref());
         let routers = Control {
             explain,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
             control: control_socket,
+            exporter: exporter_socket.map(|socket| (socket, metrics, settings.prometheus.uri.clone())),
             writer,
             catalogue,
             requests: requests.clone(),
@@ -120,6 +120,7 @@ impl Running {
             data,
             admin,
             control,
+            exporter,
             admin_key,
             warnings,
             requests,
@@ -162,6 +163,8 @@ impl Running {
 struct Control {
     admin: Option<(TcpListener, Admin)>,
     control: Option<TcpListener>,
+    /// With the path at which they are served.
+    exporter: Option<(TcpListener, Arc<Metrics>, String)>,
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
     requests: Arc<RequestLog>,
@@ -208,9 +211,35 @@ impl Control {
                     serve(socket, control, stopped.clone()).await;
                 }
             };
-            tokio::join!(admin, control);
+            let exporter = async {
+                if let Some((socket, metrics, path)) = self.exporter {
+                    serve(socket, a6_admin::exporter_router(metrics, path), stopped.clone()).await;
+                }
+            };
+            tokio::join!(admin, control, exporter);
         });
     }
+}
+
+/// Starts the data plane. When it returns, every thread accepts.
+fn start_data<P: a6_snapshot::Plugin>(
+    config: &Arc<a6_gateway::Config<P>>,
+    shares: Vec<a6_gateway::Sockets>,
+    drained: &watch::Receiver<bool>,
+    drain_limit: Duration,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    let (started, starts) = std::sync::mpsc::channel();
+    for (number, sockets) in shares.into_iter().enumerate() {
+        let (config, drained, started) = (config.clone(), drained.clone(), started.clone());
+        threads.push(spawn(&format!("a6-data-{number}"), move || {
+            a6_gateway::run(config, sockets, drained, drain_limit, &started);
+        })?);
+    }
+    for _ in &threads {
+        starts.recv()?.context("a data thread could not start; try fewer by --workers")?;
+    }
+    Ok(threads)
 }
 
 async fn serve(socket: TcpListener, router: a6_admin::Router, mut stopped: watch::Receiver<bool>) {
@@ -229,7 +258,8 @@ fn make_data_dir(path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Binds a listener of the control thread.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -301,13 +331,20 @@ fn counters(faults: Arc<HeadFaults>, log: Option<Arc<AccessLog>>) -> a6_admin::C
     })
 }
 
+/// Where the data plane tells of its requests.
+struct Told {
+    access_log: Option<Arc<AccessLog>>,
+    requests: Arc<RequestLog>,
+    metrics: Arc<Metrics>,
+}
+
 fn data_config<P>(
     settings: &Settings,
     snapshot: a6_snapshot::Shared<P>,
-    access_log: Option<Arc<AccessLog>>,
-    requests: Arc<RequestLog>,
+    told: Told,
     clock: Clock,
 ) -> anyhow::Result<a6_gateway::Config<P>> {
+    let Told { access_log, requests, metrics } = told;
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
     let data = &settings.data;
     let server =
@@ -331,6 +368,7 @@ fn data_config<P>(
         delete_uri_tail_slash: data.delete_uri_tail_slash,
         server: HeaderValue::from_str(&server)?,
         requests,
+        metrics,
         clock,
         head_faults: Arc::default(),
         // A proxy on this machine speaks for its clients, as in APISIX's settings.

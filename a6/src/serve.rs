@@ -125,6 +125,9 @@ fn announce(settings: &Settings, running: &Running) {
     if let Some(control) = running.control {
         say(&format!("Control API  http://{control}/v1/config/status"));
     }
+    if let Some(exporter) = running.exporter {
+        say(&format!("metrics      http://{exporter}{}", settings.prometheus.uri));
+    }
     say(&format!("data         {}", settings.data_dir.display()));
     let generated = settings.admin.as_ref().is_some_and(|admin| admin.generate);
     if let Some((admin, key)) = running.admin.zip(running.admin_key.as_ref()).filter(|_| generated) {

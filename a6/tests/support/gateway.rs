@@ -127,9 +127,9 @@ impl Setup {
             .home
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a temporary directory")));
-        let [data, admin, control] = [free_address(), free_address(), free_address()];
+        let [data, admin, control, exporter] = std::array::from_fn(|_| free_address());
         let config = home.path().join("gateway.yaml");
-        fs::write(&config, self.config(home.path(), data, admin, control))
+        fs::write(&config, self.config(home.path(), data, admin, control, exporter))
             .expect("the configuration is written");
         let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
         let child = a6(home.path())
@@ -146,11 +146,18 @@ impl Setup {
             .spawn()
             .expect("the binary starts");
         let key = self.admin_key.clone().unwrap_or_default();
-        let mut gateway = Gateway { data, admin, control, key, home, child };
+        let mut gateway = Gateway { data, admin, control, exporter, key, home, child };
         gateway.wait_until_it_serves().map(|()| gateway)
     }
 
-    fn config(&self, home: &Path, data: SocketAddr, admin: SocketAddr, control: SocketAddr) -> String {
+    fn config(
+        &self,
+        home: &Path,
+        data: SocketAddr,
+        admin: SocketAddr,
+        control: SocketAddr,
+        exporter: SocketAddr,
+    ) -> String {
         let listen = |address: SocketAddr| format!("{{ip: {}, port: {}}}", address.ip(), address.port());
         let mut text =
             format!("apisix:\n  node_listen:\n    - {}\n  control: {}\n", listen(data), listen(control));
@@ -171,7 +178,12 @@ impl Setup {
                 text.push_str(&format!("    {host}: \"{address}\"\n"));
             }
         }
-        text.push_str(&self.settings);
+        if self.settings.contains("plugin_attr:") {
+            text.push_str(&self.settings.replace("{{exporter}}", &listen(exporter)));
+        } else {
+            text.push_str(&format!("plugin_attr: {{prometheus: {{export_addr: {}}}}}\n", listen(exporter)));
+            text.push_str(&self.settings);
+        }
         text
     }
 }
@@ -181,6 +193,8 @@ pub struct Gateway {
     pub data: SocketAddr,
     pub admin: SocketAddr,
     pub control: SocketAddr,
+    /// Where the metrics are served; with `plugin_attr` in the settings only where they name `{{exporter}}`.
+    pub exporter: SocketAddr,
     pub home: Arc<TempDir>,
     key: String,
     child: Child,
@@ -321,7 +335,7 @@ impl Drop for Gateway {
 fn free_address() -> SocketAddr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let offset = (std::process::id() * 24 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let offset = (std::process::id() * 32 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
         let port = 11_000 + u16::try_from(offset).expect("below 20,000");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {

@@ -21,6 +21,7 @@
 //! - `view.rs`: [`View`], what is stored and in force, for readers.
 //! - `answer.rs`: response bodies.
 //! - `control.rs`, `control/`, `mask.rs`: the Control API, which shows no secret.
+//! - `exporter.rs`: the metrics, for Prometheus.
 
 mod access;
 mod answer;
@@ -32,6 +33,7 @@ mod control;
 mod describe;
 mod expiries;
 mod explain;
+mod exporter;
 mod list;
 mod mask;
 mod openapi;
@@ -49,6 +51,7 @@ pub use access::{Admin, Key, Role};
 pub use api::{AdminState, router};
 pub use axum::Router;
 pub use control::{Control, Counters, control_router};
+pub use exporter::{exporter_router, store_readings};
 pub use serve::serve;
 pub use view::View;
 pub use writer::Writer;

@@ -15,8 +15,9 @@
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
 //! `outgoing.rs`, a request's head for an ordinary upstream; `reader.rs`, what looks on while an answer passes;
-//! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
-//! that the client's connection polls.
+//! `tunnel.rs`, connections that leave HTTP; `real_ip.rs`, whose word is taken for a client's address; `transcript.rs`,
+//! what a model's answer says, for logs; `render.rs`, faults and replies as responses; `body.rs`, the response body that the
+//! client's connection polls.
 
 mod access;
 mod answer;
@@ -39,6 +40,7 @@ mod settle;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod tunnel;
 mod wire;
 mod worker;

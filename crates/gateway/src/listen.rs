@@ -147,7 +147,7 @@ async fn connection<P: Plugin>(
     let Some(speaks_http2) = speaks_http2 else { return };
     let link = Rc::new(Link {
         client: Rc::new(Client { peer, local, scheme: "http" }),
-        wire: Wire::new(worker.cutting.clone()),
+        wire: Wire::new(worker.cutting.clone(), worker.metrics.traffic().clone()),
     });
     let patience = Patience {
         keepalive: worker.config.keepalive_timeout,

@@ -5,6 +5,7 @@
 //! - `providers.rs`: [`Provider`], the table of providers.
 //! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
 //! - `prompts.rs`: [`decorate`], messages before and after a request's own.
+//! - `said.rs`: the text of an answer, for logs.
 //! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
 //! - `usage.rs`: [`Usage`], the tokens that an answer cost.
 
@@ -13,6 +14,7 @@ mod openai_chat;
 mod prompts;
 mod protocol;
 mod providers;
+mod said;
 mod shape;
 mod usage;
 
@@ -20,5 +22,6 @@ pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use prompts::{Dialect, Prompt, Undecorable, decorate};
 pub use protocol::{Description, End, PlainReader, Protocol, StreamReader, Told, Verdict};
 pub use providers::{MaxTokens, PROVIDERS, Provider};
+pub use said::{answer_text, event_text};
 pub use shape::{Shaped, Shaping};
 pub use usage::Usage;

@@ -13,6 +13,7 @@
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
 //! - `convert.rs`: one value to its kind
 //! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names
+//! - `metrics.rs`: the kinds of `plugin_attr.prometheus`
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
 //! - `build.rs`: checked values and defaults to [`Settings`]
@@ -26,6 +27,7 @@ mod keys;
 mod lists;
 mod load;
 mod memory;
+mod metrics;
 mod settings;
 mod substitute;
 mod tree;
@@ -36,4 +38,6 @@ mod tests;
 
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
-pub use settings::{AccessLog, Admin, AdminKey, DataPlane, HostOverride, Role, Settings};
+pub use settings::{
+    AccessLog, Admin, AdminKey, DataPlane, HostOverride, MetricSettings, Prometheus, Role, Settings,
+};

@@ -4,7 +4,7 @@
 //! - `compiler.rs`, `compiler/`: [`Compiler`], changes in, snapshots out; what did not change is shared.
 //! - `router.rs`, `radix.rs`: which route answers: hosts, then paths, then conditions.
 //! - `path.rs`: [`normalise`], the path that routes are matched against.
-//! - `route.rs`: [`CompiledRoute`], a route ready to be matched and run.
+//! - `route.rs`, `places.rs`: [`CompiledRoute`], a route ready to be matched and run; by what it is found.
 //! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
@@ -18,7 +18,7 @@
 //! - `request.rs`, `body.rs`, `variables.rs`: the client's request and what expressions ask of it.
 //! - `stop.rs`: [`Stop`], how a plugin ends a request.
 //! - `plan.rs`: [`Plan`], which a plugin leaves for the gateway's attempt stage.
-//! - `record.rs`: [`Record`], what is known of a request when it is over.
+//! - `record.rs`, `metering.rs`: [`Record`], what is known of a request when it is over; what is asked to be told of it.
 
 mod body;
 mod chain;
@@ -32,8 +32,10 @@ mod forward;
 mod kit;
 mod lint;
 mod meta;
+mod metering;
 mod owners;
 mod path;
+mod places;
 mod plan;
 mod publish;
 mod question;
@@ -56,8 +58,10 @@ pub use forward::{Forward, Timeouts, UpstreamSlot, UpstreamSlots};
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;
+pub use metering::{CacheUse, Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
+pub use places::Places;
 pub use plan::{Instance, Keepalive, Plan, Target};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use a6_limits::{Connections, Leaky, Windows};
+use a6_telemetry::Metrics;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     /// What is configured per plugin.
     pub(crate) metadata: Arc<Metadata>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The metadata of all plugins.

@@ -75,7 +75,7 @@ fn extra_labels(node: &Node, key: &str, report: &mut Report) -> Option<Vec<(Stri
         let Value::Map(entries) = &item.value else { return None };
         let [entry] = &entries[..] else { return None };
         let variable = filled(&entry.node).filter(|text| text.len() > 1 && text.starts_with('$'))?;
-        (is_label(&entry.key)).then(|| (entry.key.clone(), variable.to_owned()))
+        is_label(&entry.key).then(|| (entry.key.clone(), variable.to_owned()))
     };
     let labels = match &node.value {
         Value::List(items) => items.iter().map(one).collect::<Option<Vec<_>>>(),

@@ -58,7 +58,7 @@ pub use forward::{Forward, Timeouts, UpstreamSlot, UpstreamSlots};
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;
-pub use metering::{CacheUse, Meter, ModelLog, Payload};
+pub use metering::{CacheNote, CacheUse, Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
 pub use places::Places;

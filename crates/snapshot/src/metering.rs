@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::Value;
 
 /// A request is counted in metrics by this rule.
@@ -5,6 +7,15 @@ use serde_json::Value;
 pub struct Meter {
     /// Routes and services are called by their names, where they have any, rather than by their ids.
     pub prefer_name: bool,
+}
+
+/// What a cache of answers did for a request, and what it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheNote {
+    /// What it did.
+    pub used: CacheUse,
+    /// How long it waited for an embedding, if it asked for one.
+    pub embedding: Option<Duration>,
 }
 
 /// What a cache of answers did for a request.

@@ -5,7 +5,7 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::Usage;
 use http::{Method, StatusCode};
 
-use crate::{CacheUse, Meter, ModelLog, Places};
+use crate::{CacheNote, Meter, ModelLog, Places};
 
 /// How a request ended. The first terminal state counts; a request that is dropped before has lost its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +127,7 @@ pub struct Record {
     /// How it is counted; none where nobody asked for that.
     pub meter: Option<Meter>,
     /// What a cache of answers did for it; none where there is no cache.
-    pub cache: Option<CacheUse>,
-    /// How long that cache waited for an embedding, if it asked for one.
-    pub embedding: Option<Duration>,
+    pub cache: Option<Box<CacheNote>>,
     /// What logs may tell of prompt and answer; none where nobody asked for that.
     pub model_log: Option<Box<ModelLog>>,
 }
@@ -177,7 +175,6 @@ impl Record {
             places: None,
             meter: None,
             cache: None,
-            embedding: None,
             model_log: None,
         }
     }

@@ -45,14 +45,14 @@ fn count_model(counting: &Counting<'_>, record: &Record) {
 }
 
 fn count_cache(counting: &Counting<'_>, record: &Record) {
-    match record.cache {
-        None => {}
-        Some(CacheUse::ExactHit) => counting.add(Of::CacheHits, variant::EXACT, 1),
-        Some(CacheUse::SemanticHit) => counting.add(Of::CacheHits, variant::SEMANTIC, 1),
-        Some(CacheUse::Miss) => counting.add(Of::CacheMisses, variant::ONLY, 1),
-        Some(CacheUse::Bypass) => counting.add(Of::CacheBypasses, variant::ONLY, 1),
+    let Some(note) = &record.cache else { return };
+    match note.used {
+        CacheUse::ExactHit => counting.add(Of::CacheHits, variant::EXACT, 1),
+        CacheUse::SemanticHit => counting.add(Of::CacheHits, variant::SEMANTIC, 1),
+        CacheUse::Miss => counting.add(Of::CacheMisses, variant::ONLY, 1),
+        CacheUse::Bypass => counting.add(Of::CacheBypasses, variant::ONLY, 1),
     }
-    if let Some(took) = record.embedding {
+    if let Some(took) = note.embedding {
         counting.add(Of::CacheEmbedding, variant::ONLY, micros(took));
     }
 }

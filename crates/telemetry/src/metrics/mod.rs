@@ -135,7 +135,11 @@ impl Metrics {
 
     fn forget_idle(&self) {
         let now = self.seconds();
-        if self.families.iter().filter(|family| family.forget_idle(now)).count() > 0 {
+        let mut has_forgotten = false;
+        for family in &self.families {
+            has_forgotten |= family.forget_idle(now);
+        }
+        if has_forgotten {
             self.generation.fetch_add(1, Ordering::Release);
         }
     }

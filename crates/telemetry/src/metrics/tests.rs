@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Attempt, CacheUse, Client, Meter, Outcome, Places, Record, Request};
+use a6_snapshot::{Attempt, CacheNote, CacheUse, Client, Meter, Outcome, Places, Record, Request};
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -171,8 +171,8 @@ fn what_a_cache_did() {
     let uses = [CacheUse::ExactHit, CacheUse::SemanticHit, CacheUse::Miss, CacheUse::Bypass];
     let records = uses.map(|used| {
         let mut record = model(200, Vec::new());
-        record.cache = Some(used);
-        record.embedding = (used == CacheUse::SemanticHit).then_some(Duration::from_millis(7));
+        let embedding = (used == CacheUse::SemanticHit).then_some(Duration::from_millis(7));
+        record.cache = Some(Box::new(CacheNote { used, embedding }));
         record
     });
     let text = told(&records);

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::support::{self, Connection, Echo, Gateway, Setup, ai_route, chat, chat_stream, post, request};
 
 /// Where metrics are served.
-pub const PATH: &str = "/apisix/prometheus/metrics";
+pub(crate) const PATH: &str = "/apisix/prometheus/metrics";
 
 /// What a scrape brought. Reading it insists on the format.
-pub struct Scrape {
-    pub text: String,
+pub(crate) struct Scrape {
+    pub(crate) text: String,
     /// Name, labels as they stand, value.
     samples: Vec<(String, String, f64)>,
     /// By family: its type and its help.
@@ -20,14 +20,14 @@ pub struct Scrape {
 }
 
 /// Asks the exporter.
-pub fn scrape(gateway: &Gateway) -> Scrape {
+pub(crate) fn scrape(gateway: &Gateway) -> Scrape {
     let answer = Connection::open(gateway.exporter).answer(&request("GET", PATH, &[], b""));
     assert_eq!(answer.status, 200, "{}", answer.text());
     Scrape::parse(answer.text())
 }
 
 impl Scrape {
-    pub fn parse(text: String) -> Self {
+    pub(crate) fn parse(text: String) -> Self {
         let mut families = BTreeMap::new();
         let mut samples = Vec::new();
         let mut family = String::new();
@@ -64,12 +64,12 @@ impl Scrape {
     }
 
     /// The sum of all series of that name with these labels.
-    pub fn sum(&self, name: &str, labels: &[&str]) -> u64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> u64 {
         self.fitting(name, labels).into_iter().sum()
     }
 
     /// The value of the only series of that name with these labels.
-    pub fn only(&self, name: &str, labels: &[&str]) -> u64 {
+    pub(crate) fn only(&self, name: &str, labels: &[&str]) -> u64 {
         let found = self.fitting(name, labels);
         assert_eq!(found.len(), 1, "{name} {labels:?} in\n{}", self.text);
         found[0]

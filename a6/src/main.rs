@@ -4,10 +4,12 @@
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
 //! - `secrets.rs`: how secrets are kept, and where those are fetched that are kept elsewhere.
 //! - `source.rs`: where resources come from: the embedded store, a file, a client.
+//! - `metrics.rs`: what the settings say of metrics, and what only the binary knows to tell.
 //! - `admin_key.rs`: the admin key that the first start makes.
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
 mod admin_key;
+mod metrics;
 mod quickstart;
 mod running;
 mod secrets;

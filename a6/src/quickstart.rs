@@ -131,6 +131,7 @@ fn settings(data_dir: &Path, attempt: u16) -> anyhow::Result<Settings> {
     let admin = settings.admin.as_mut().context("the default settings have no Admin API")?;
     admin.listen = free_port(9180 + attempt)?;
     settings.control = None;
+    settings.prometheus.listen = None;
     settings.access_log.enabled = false;
     Ok(settings)
 }

@@ -16,7 +16,7 @@ use a6_settings::Settings;
 use a6_snapshot::{
     BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, Rejection, TlsVersions, lint,
 };
-use a6_telemetry::{AccessLog, AccessLogOptions, Format, RequestLog};
+use a6_telemetry::{AccessLog, AccessLogOptions, Format, Metrics, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use anyhow::Context;
@@ -25,9 +25,9 @@ use ipnet::IpNet;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
-use crate::admin_key;
 use crate::secrets::Fetching;
 use crate::source::Opened;
+use crate::{admin_key, metrics};
 
 /// Requests that the Control API remembers.
 const REMEMBERED: usize = 1024;
@@ -44,6 +44,8 @@ pub(crate) struct Running {
     pub(crate) admin: Option<SocketAddr>,
     /// The Control API's address.
     pub(crate) control: Option<SocketAddr>,
+    /// The address at which metrics are served.
+    pub(crate) exporter: Option<SocketAddr>,
     /// A key that the Admin API takes, if it has any.
     pub(crate) admin_key: Option<Secret<String>>,
     /// What is allowed but unwise.
@@ -62,14 +64,16 @@ impl Running {
     /// Starts everything. When it returns, every listener accepts and every stored resource is in force.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
         make_data_dir(&settings.data_dir)?;
-        let kit = Arc::new(Builtins::default());
-        let catalogue: Arc<dyn Catalogue> = kit.clone();
         let mut warnings = Vec::new();
+        let metrics = metrics::make(settings, &mut warnings);
+        let kit = Arc::new(Builtins::counting_in(metrics.clone()));
+        let catalogue: Arc<dyn Catalogue> = kit.clone();
         let Opened { store, ruler, file } = Opened::open(settings, &catalogue, &mut warnings)?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
         let Listeners { shares, data, tls, admin: admin_socket, control: control_socket } =
             Listeners::bind(settings, &mut warnings)?;
+        let exporter_socket = metrics::bind(&settings.prometheus, &mut warnings)?;
         let admin_tls = admin_tls(settings)?;
         let compiler = compiler(kit, &tls, settings);
         let snapshot = compiler.shared();
@@ -79,16 +83,10 @@ impl Running {
             delete_uri_tail_slash: settings.data.delete_uri_tail_slash,
         });
         let clock = Clock::system();
-        let secrets = Arc::new(Secrets::new(clock.clone()));
-        let publisher: Box<dyn Publisher> = Box::new(Resolving::new(compiler, secrets.clone()));
-        let (resolver, roots) = ways_out(settings);
-        let fetching =
-            Fetching { secrets: secrets.clone(), resolver: resolver.clone(), roots: roots.clone() };
+        let ways = ways_out(settings);
         // First, so that what is stored is taken into force with its secrets.
-        secrets.await_keeper();
-        let (hand_over, handed) = oneshot::channel();
-        let (control_stop, stopped) = watch::channel(false);
-        let control_thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
+        let ControlThread { secrets, hand_over, stop, thread } = ControlThread::start(&clock, &ways)?;
+        let publisher: Box<dyn Publisher> = Box::new(Resolving::new(compiler, secrets.clone()));
         let (writer, writer_thread, rejections) =
             Writer::start(store, publisher, catalogue.clone(), clock.clone())?;
         warnings.extend(rejections.iter().map(not_in_force));
@@ -101,19 +99,22 @@ impl Running {
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
-        let ways = (resolver, roots);
-        let (config, fetcher) = data_config(settings, snapshot, &access_log, &requests, clock, ways)?;
-        let probing = settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone()));
+        let told =
+            Told { access_log: access_log.clone(), requests: requests.clone(), metrics: metrics.clone() };
+        let (config, fetcher) = data_config(settings, snapshot, told, clock, ways)?;
+        let (view, budget) = (writer.view().clone(), config.body_limits.budget.clone());
+        metrics::add_sources(&metrics, &settings.server_version, view, budget);
         let (draining, drained) = watch::channel(false);
         let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
-        let admin = address(admin_socket.as_ref());
-        let control = address(control_socket.as_ref());
+        let (admin, control) = (address(admin_socket.as_ref()), address(control_socket.as_ref()));
+        let exporter = address(exporter_socket.as_ref());
         let routers = Control {
             explain,
             ruler,
             admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
             admin_tls,
             control: control_socket,
+            exporter: exporter_socket.map(|socket| (socket, metrics, settings.prometheus.uri.clone())),
             writer,
             catalogue,
             requests: requests.clone(),
@@ -122,7 +123,7 @@ impl Running {
             counters: counters(&config, access_log.clone()),
             fetcher: (fetcher, config.resolver.clone(), config.roots.clone()),
             health,
-            probing,
+            probing: settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone())),
             secrets,
         };
         if hand_over.send(routers).is_err() {
@@ -133,14 +134,15 @@ impl Running {
             tls,
             admin,
             control,
+            exporter,
             admin_key,
             warnings,
             requests,
             access_log,
             draining,
             data_threads,
-            control_stop,
-            control_thread,
+            control_stop: stop,
+            control_thread: thread,
             writer_thread,
         })
     }
@@ -207,6 +209,8 @@ struct Control {
     admin: Option<(TcpListener, Admin)>,
     admin_tls: Option<Tls>,
     control: Option<TcpListener>,
+    /// With the path at which they are served.
+    exporter: Option<(TcpListener, Arc<Metrics>, String)>,
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
     requests: Arc<RequestLog>,
@@ -221,6 +225,28 @@ struct Control {
     /// How probes reach nodes; none where health checks are switched off.
     probing: Option<(Arc<Resolver>, Arc<TlsRoots>)>,
     secrets: Arc<Secrets>,
+}
+
+/// The control thread before there is anything to serve.
+struct ControlThread {
+    secrets: Arc<Secrets>,
+    /// Takes what it is to serve.
+    hand_over: oneshot::Sender<Control>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl ControlThread {
+    fn start(clock: &Clock, (resolver, roots): &(Arc<Resolver>, Arc<TlsRoots>)) -> anyhow::Result<Self> {
+        let secrets = Arc::new(Secrets::new(clock.clone()));
+        let fetching =
+            Fetching { secrets: secrets.clone(), resolver: resolver.clone(), roots: roots.clone() };
+        secrets.await_keeper();
+        let (hand_over, handed) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
+        let thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
+        Ok(Self { secrets, hand_over, stop, thread })
+    }
 }
 
 /// The control thread: it fetches secrets from the first moment on, and serves once the rest runs.
@@ -283,6 +309,11 @@ impl Control {
                 serve(socket, None, control, stopped.clone()).await;
             }
         };
+        let exporter = async {
+            if let Some((socket, metrics, path)) = self.exporter {
+                serve(socket, None, a6_admin::exporter_router(metrics, path), stopped.clone()).await;
+            }
+        };
         let mut told = stopped.clone();
         // Secrets are fetched also where nothing is served here.
         let told = async {
@@ -301,9 +332,9 @@ impl Control {
             // It ends with the data plane; the Admin API serves on.
             std::future::pending::<()>().await;
         };
-        let serving = async { tokio::join!(admin, control, told) };
+        let serving = async { tokio::join!(admin, control, exporter, told) };
         tokio::select! {
-            ((), (), ()) = serving => {}
+            ((), (), (), ()) = serving => {}
             () = refreshing => {}
             () = prober => {}
             () = tokens => {}
@@ -332,7 +363,8 @@ fn make_data_dir(path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Binds a listener of the control thread.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -466,14 +498,21 @@ fn counters<P>(config: &a6_gateway::Config<P>, log: Option<Arc<AccessLog>>) -> a
     })
 }
 
+/// Where the data plane tells of its requests.
+struct Told {
+    access_log: Option<Arc<AccessLog>>,
+    requests: Arc<RequestLog>,
+    metrics: Arc<Metrics>,
+}
+
 fn data_config<P>(
     settings: &Settings,
     snapshot: a6_snapshot::Shared<P>,
-    access_log: &Option<Arc<AccessLog>>,
-    requests: &Arc<RequestLog>,
+    told: Told,
     clock: Clock,
     (resolver, roots): (Arc<Resolver>, Arc<TlsRoots>),
 ) -> anyhow::Result<(Arc<a6_gateway::Config<P>>, Fetcher)> {
+    let Told { access_log, requests, metrics } = told;
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };
     let data = &settings.data;
     let server =
@@ -493,11 +532,12 @@ fn data_config<P>(
         header_timeout: at_least_1_ms(data.header_timeout),
         keepalive_timeout: data.keepalive_timeout,
         send_timeout: at_least_1_ms(data.send_timeout),
-        access_log: access_log.clone(),
+        access_log,
         show_upstream_status: data.show_upstream_status,
         delete_uri_tail_slash: data.delete_uri_tail_slash,
         server: HeaderValue::from_str(&server)?,
-        requests: requests.clone(),
+        requests,
+        metrics,
         clock,
         head_faults: Arc::default(),
         tls_faults: Arc::default(),

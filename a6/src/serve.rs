@@ -131,6 +131,9 @@ fn announce(settings: &Settings, running: &Running) {
     if let Some(control) = running.control {
         say(&format!("Control API  http://{control}/v1/config/status"));
     }
+    if let Some(exporter) = running.exporter {
+        say(&format!("metrics      http://{exporter}{}", settings.prometheus.uri));
+    }
     say(&format!("data         {}", settings.data_dir.display()));
     if let Source::File { path, .. } = &settings.source {
         say(&format!("config file  {}", path.display()));

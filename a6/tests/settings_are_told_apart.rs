@@ -252,7 +252,7 @@ fn flags_that_make_no_sense_are_refused() {
 #[test]
 fn what_is_not_understood_is_one_warning_each_and_the_gateway_serves() {
     let settings = "nginx_config:\n  worker_processes: 3\n  http:\n    keepalive_timout: 3s\n    charset: utf-8\n\
-                    plugin_attr: {prometheus: {a: 1, b: 2}}\ndiscovery: {dns: {servers: [a, b]}}\nnonsense: 1\n\
+                    plugin_attr: {log-rotate: {a: 1, b: 2}, prometheus: {export_addr: {{exporter}}}}\ndiscovery: {dns: {servers: [a, b]}}\nnonsense: 1\n\
                     a6:\n  wokers: 3\n";
     let mock = support::mock();
     let gateway = Setup::new()
@@ -269,7 +269,7 @@ fn what_is_not_understood_is_one_warning_each_and_the_gateway_serves() {
         ("nginx_config.worker_processes: ", "use a6.workers instead"),
         ("nginx_config.http.keepalive_timout: ", "did you mean nginx_config.http.keepalive_timeout?"),
         ("nginx_config.http.charset: ", unserved),
-        ("plugin_attr: ", unserved),
+        ("plugin_attr.log-rotate: ", unserved),
         ("discovery: ", unserved),
         ("nonsense: ", "unknown key, ignored"),
         ("a6.wokers: ", "did you mean a6.workers?"),

@@ -38,9 +38,9 @@ impl Gateway {
     /// Starts both and waits until the route is in force.
     pub(crate) fn start(a6: &Path, tool: Tool, setup: Setup) -> Result<Self> {
         let folder = tempfile::tempdir().context("making a temporary folder")?;
-        let [port, admin, control, provider] = free_ports()?;
+        let [port, admin, control, metrics, provider] = free_ports()?;
         let config = folder.path().join("config.yaml");
-        std::fs::write(&config, configuration(port, admin, control, folder.path()))
+        std::fs::write(&config, configuration([port, admin, control, metrics], folder.path()))
             .with_context(|| format!("writing {}", config.display()))?;
 
         let mut command = Command::new(a6);
@@ -179,7 +179,7 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
-fn configuration(port: u16, admin: u16, control: u16, folder: &Path) -> String {
+fn configuration([port, admin, control, metrics]: [u16; 4], folder: &Path) -> String {
     // JSON is YAML too.
     json!({
         "apisix": {
@@ -191,6 +191,7 @@ fn configuration(port: u16, admin: u16, control: u16, folder: &Path) -> String {
             "admin_listen": {"ip": "127.0.0.1", "port": admin},
             "admin_key": [{"name": "admin", "key": ADMIN_KEY, "role": "admin"}],
         }},
+        "plugin_attr": {"prometheus": {"export_addr": {"ip": "127.0.0.1", "port": metrics}}},
         "nginx_config": {"http": {"access_log": folder.join("access.log").display().to_string()}},
     })
     .to_string()
@@ -209,6 +210,7 @@ fn writes(setup: Setup, provider: u16) -> Vec<(String, Value)> {
     let mut route = json!({"uri": "/*", "plugins": {"ai-proxy": ai_proxy}});
     match setup {
         Setup::Alone => {}
+        Setup::Counted => route["plugins"]["prometheus"] = json!({}),
         Setup::Keyed => {
             let consumer = json!({"username": "caller", "plugins": {"key-auth": {"key": CALLER_KEY}}});
             writes.push(("consumers/caller".to_owned(), consumer));

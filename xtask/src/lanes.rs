@@ -32,14 +32,17 @@ pub(crate) enum Setup {
     Among(u32),
     /// The route goes to an ordinary upstream and has no plugins.
     Ordinary,
+    /// The route counts its requests.
+    Counted,
 }
 
 /// The lanes, those of the bench that come out the same at each run.
 ///
 /// The pause between two events is longer than a gateway under callgrind needs for one, so that each event is a read
 /// and a write of its own at every run.
-pub(crate) const LANES: [Lane; 5] = [
+pub(crate) const LANES: [Lane; 6] = [
     PLAIN,
+    Lane { name: "counted", setup: Setup::Counted, ..PLAIN },
     Lane { name: "keyed", setup: Setup::Keyed, ..PLAIN },
     Lane { name: "ordinary", setup: Setup::Ordinary, ..PLAIN },
     Lane { name: "routes", setup: Setup::Among(10_000), ..PLAIN },

@@ -143,9 +143,9 @@ impl Setup {
             .home
             .clone()
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().expect("a temporary directory")));
-        let [data, tls, admin, control] = [(); 4].map(|()| free_address());
+        let [data, tls, admin, control, exporter] = [(); 5].map(|()| free_address());
         let config = home.path().join("gateway.yaml");
-        fs::write(&config, self.config(home.path(), data, tls, admin, control))
+        fs::write(&config, self.config(home.path(), data, tls, admin, control, exporter))
             .expect("the configuration is written");
         let output = |name: &str| File::create(home.path().join(name)).expect("a log file");
         let child = a6(home.path())
@@ -163,7 +163,7 @@ impl Setup {
             .expect("the binary starts");
         let key = self.admin_key.clone().unwrap_or_default();
         let admin_is_plain = self.admin_lines.is_empty();
-        let mut gateway = Gateway { data, tls, admin, control, key, admin_is_plain, home, child };
+        let mut gateway = Gateway { data, tls, admin, control, exporter, key, admin_is_plain, home, child };
         gateway.wait_until_it_serves().map(|()| gateway)
     }
 
@@ -174,6 +174,7 @@ impl Setup {
         tls: SocketAddr,
         admin: SocketAddr,
         control: SocketAddr,
+        exporter: SocketAddr,
     ) -> String {
         let listen = |address: SocketAddr| format!("{{ip: {}, port: {}}}", address.ip(), address.port());
         let mut text =
@@ -200,7 +201,12 @@ impl Setup {
                 text.push_str(&format!("    {host}: \"{address}\"\n"));
             }
         }
-        text.push_str(&self.settings);
+        if self.settings.contains("plugin_attr:") {
+            text.push_str(&self.settings.replace("{{exporter}}", &listen(exporter)));
+        } else {
+            text.push_str(&format!("plugin_attr: {{prometheus: {{export_addr: {}}}}}\n", listen(exporter)));
+            text.push_str(&self.settings);
+        }
         text
     }
 }
@@ -212,6 +218,8 @@ pub struct Gateway {
     pub tls: SocketAddr,
     pub admin: SocketAddr,
     pub control: SocketAddr,
+    /// Where the metrics are served; with `plugin_attr` in the settings only where they name `{{exporter}}`.
+    pub exporter: SocketAddr,
     pub home: Arc<TempDir>,
     key: String,
     admin_is_plain: bool,
@@ -365,7 +373,7 @@ impl Drop for Gateway {
 fn free_address() -> SocketAddr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        let offset = (std::process::id() * 24 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let offset = (std::process::id() * 32 + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
         let port = 11_000 + u16::try_from(offset).expect("below 20,000");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {

@@ -23,6 +23,7 @@
 //! - `view.rs`: [`View`], what is stored and in force, for readers.
 //! - `answer.rs`: response bodies.
 //! - `control.rs`, `control/`, `mask.rs`: the Control API, which shows no secret.
+//! - `exporter.rs`: the metrics, for Prometheus.
 
 mod access;
 mod answer;
@@ -34,6 +35,7 @@ mod control;
 mod describe;
 mod expiries;
 mod explain;
+mod exporter;
 mod file;
 mod list;
 mod mask;
@@ -54,6 +56,7 @@ pub use access::{Admin, Key, Role};
 pub use api::{AdminState, Ruler, router};
 pub use axum::Router;
 pub use control::{Control, Counters, Troubles, control_router};
+pub use exporter::{exporter_router, store_readings};
 pub use file::follow_file;
 pub use serve::serve;
 pub use tls::{Tls, TlsFiles};

@@ -22,6 +22,11 @@ impl Budget {
         Self { shared: Arc::new(Shared { limit, used: AtomicU64::new(0) }) }
     }
 
+    /// How many bytes there are in all.
+    pub fn limit(&self) -> u64 {
+        self.shared.limit
+    }
+
     /// Bytes reserved now.
     pub fn used(&self) -> u64 {
         self.shared.used.load(Ordering::Relaxed)

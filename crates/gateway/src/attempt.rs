@@ -123,6 +123,8 @@ async fn try_instance<P: Plugin>(
         response_bytes: 0,
     });
     let worker = settlement.worker.clone();
+    // Leaves the attempt before, if there was one, for this one.
+    settlement.active = Some(worker.metrics.enter_model(&settlement.request, &settlement.record));
     let result = match worker.upstream.send(call).await {
         // Boxed, since few have limits and every connection keeps a request's future.
         Ok(answer) if instance.has_limits() => {

@@ -17,7 +17,7 @@
 //! `outgoing.rs`, a request's head for an ordinary upstream; `signing.rs`, what shows a provider who asks;
 //! `reader.rs`, `framing.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
 //! for clients of a silent stream;
-//! `tunnel.rs`, connections that leave HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's address; `render.rs`, faults and replies as responses; `body.rs`, the response body
+//! `tunnel.rs`, connections that leave HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's address; `transcript.rs`, what a model's answer says, for logs; `render.rs`, faults and replies as responses; `body.rs`, the response body
 //! that the client's connection polls.
 
 mod access;
@@ -47,6 +47,7 @@ mod signing;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod tunnel;
 mod wire;
 mod worker;

@@ -212,7 +212,7 @@ async fn connection<P: Plugin>(
     let scheme = if tls.is_some() { "https" } else { "http" };
     let link = Rc::new(Link {
         client: Rc::new(Client { peer, local, scheme }),
-        wire: Wire::new(worker.cutting.clone()),
+        wire: Wire::new(worker.cutting.clone(), worker.metrics.traffic().clone()),
         tls,
     });
     let patience = Patience {

@@ -34,6 +34,7 @@ pub(crate) async fn find<P: Plugin>(received: Received<P>) -> Result<Matched<P>,
     settlement.record.service_name = route.service_name.clone();
     settlement.record.route_id = Some(route.id.clone());
     settlement.record.service_id = route.service_id.clone();
+    settlement.record.places = Some(route.places.clone());
     if let Some(missing) = route.missing {
         return Err(settlement.refuse(incomplete(&route.id, missing)));
     }

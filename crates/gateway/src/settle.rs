@@ -5,6 +5,7 @@ use std::sync::Arc;
 use a6_core::{Fault, FaultKind};
 use a6_protocols::Protocol;
 use a6_snapshot::{Chain, Exchange, Outcome, Owners, Plugin, Stop};
+use a6_telemetry::ActiveModel;
 use http::StatusCode;
 
 use crate::phases;
@@ -31,6 +32,8 @@ pub(crate) struct Settlement<P: Plugin> {
     pub(crate) closes: bool,
     /// The client's protocol, once it is known.
     pub(crate) protocol: Option<Protocol>,
+    /// A model has it; told until the end of the attempt.
+    pub(crate) active: Option<ActiveModel>,
 }
 
 /// A request that a stage ended.
@@ -50,6 +53,7 @@ impl<P: Plugin> Settlement<P> {
             worker,
             link,
             protocol: None,
+            active: None,
             closes: false,
         })
     }
@@ -89,6 +93,9 @@ impl<P: Plugin> Drop for Settlement<P> {
             self.fail(Outcome::ClientGone, &gone);
         }
         self.exchange.record.duration = Some(self.exchange.elapsed());
+        let (came, left) = self.link.wire.heads();
+        self.exchange.record.request_length = came + self.exchange.body.received();
+        self.exchange.record.bytes_sent = left + self.exchange.record.response_bytes;
         phases::log(self);
         if let Some(last) = self.exchange.record.attempts.last_mut() {
             last.duration.get_or_insert_with(|| last.started.elapsed());
@@ -96,7 +103,13 @@ impl<P: Plugin> Drop for Settlement<P> {
         if let Some(log) = &self.worker.config.access_log {
             log.write(&self.exchange.request, &self.exchange.record);
         }
-        self.worker.requests.push(self.exchange.record.take());
+        if let Some(meter) = self.exchange.record.meter {
+            self.worker.metrics.settle(meter, &self.exchange.request, &self.exchange.record);
+        }
+        let mut record = self.exchange.record.take();
+        // What was asked and said is remembered nowhere.
+        record.model_log = None;
+        self.worker.requests.push(record);
         self.link.wire.leave();
     }
 }

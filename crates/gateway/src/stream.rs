@@ -13,6 +13,7 @@ use crate::keep_alive::KeepAlive;
 use crate::phases;
 use crate::reader::Reader;
 use crate::settle::Settlement;
+use crate::transcript;
 
 /// An upstream's answer on its way to the client: forwarded as it comes, its usage read in passing.
 pub(crate) struct AnswerStream<P: Plugin> {
@@ -225,6 +226,10 @@ impl<P: Plugin> AnswerStream<P> {
 
     /// Leads a frame through the plugins from a place in the chain on.
     fn pass(&mut self, mut frame: Frame, from: usize) -> Option<Bytes> {
+        if from == 0 {
+            // As the upstream sent it, whatever plugins make of it.
+            self.hear(&frame);
+        }
         if self.has_frame_plugins && (frame.is_last || !frame.data.is_empty()) {
             let (flow, next) = phases::frame(&mut self.settlement, frame, from);
             match flow {
@@ -234,6 +239,14 @@ impl<P: Plugin> AnswerStream<P> {
         }
         self.check_limits();
         self.emit(frame.data)
+    }
+
+    /// Notes what the answer says, where a log is to tell it.
+    fn hear(&mut self, frame: &Frame) {
+        let log = self.settlement.record.model_log.as_mut();
+        if let Some(payload) = log.and_then(|log| log.payload.as_mut()) {
+            transcript::hear(payload, frame);
+        }
     }
 
     fn flow(&mut self, flow: FrameFlow, next: usize) -> Option<Bytes> {

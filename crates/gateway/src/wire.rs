@@ -2,10 +2,12 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use a6_snapshot::Client;
+use a6_telemetry::Traffic;
 use a6_upstream::IdleTimer;
 use socket2::SockRef;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
@@ -30,7 +32,7 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 << 20;
 
 /// What the road and the socket of one connection tell each other. For HTTP/2 hyper stands between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wire {
     /// How often everything that was written has left.
     flushes: Cell<u64>,
@@ -43,14 +45,44 @@ pub(crate) struct Wire {
     in_flight: Cell<usize>,
     /// Requests whose head has been here.
     entered: Cell<u64>,
+    /// Over HTTP/1.1, the bytes of the last request's head and of the last answer's.
+    heads: Cell<(u64, u64)>,
     /// What is still open is being cut.
     cutting: Rc<Cell<bool>>,
+    /// Where connections and requests are counted.
+    traffic: Arc<Traffic>,
 }
 
 impl Wire {
     /// For a connection of a worker that says by `cutting` when it gives up waiting for its connections.
-    pub(crate) fn new(cutting: Rc<Cell<bool>>) -> Self {
-        Self { cutting, ..Self::default() }
+    pub(crate) fn new(cutting: Rc<Cell<bool>>, traffic: Arc<Traffic>) -> Self {
+        traffic.connect();
+        Self {
+            flushes: Cell::default(),
+            waiting: RefCell::default(),
+            resets: Cell::default(),
+            lingers: Cell::default(),
+            in_flight: Cell::default(),
+            entered: Cell::default(),
+            heads: Cell::default(),
+            cutting,
+            traffic,
+        }
+    }
+
+    /// A request's head of so many bytes is here; its answer has none yet.
+    pub(crate) fn head_came(&self, bytes: u64) {
+        self.heads.set((bytes, 0));
+    }
+
+    /// An answer's head of so many bytes is on its way.
+    pub(crate) fn head_left(&self, bytes: u64) {
+        self.heads.set((self.heads.get().0, bytes));
+    }
+
+    /// Bytes of the heads of the request and the answer that are under way; 0 over HTTP/2, whose heads are hyper's.
+    pub(crate) fn heads(&self) -> (u64, u64) {
+        self.heads.get()
     }
 
     /// A number that grows whenever everything written so far has left.
@@ -82,6 +114,7 @@ impl Wire {
     pub(crate) fn enter(&self) {
         self.entered.set(self.entered.get() + 1);
         self.in_flight.set(self.in_flight.get() + 1);
+        self.traffic.enter();
     }
 
     /// How many requests have entered.
@@ -97,6 +130,7 @@ impl Wire {
     /// A request is over.
     pub(crate) fn leave(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.traffic.leave();
     }
 
     /// Everything that was written so far has left.
@@ -105,6 +139,12 @@ impl Wire {
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
         }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.traffic.disconnect();
     }
 }
 

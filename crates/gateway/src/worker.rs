@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use a6_core::Clock;
 use a6_snapshot::{BodyLimits, Plugin, Shared};
-use a6_telemetry::{AccessLog, RequestLog};
+use a6_telemetry::{AccessLog, Metrics, RequestLog, ThreadMetrics};
 use a6_upstream::google::Tokens;
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use http::HeaderValue;
@@ -54,6 +54,8 @@ pub struct Config<P> {
     pub server: HeaderValue,
     /// The last requests.
     pub requests: Arc<RequestLog>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Whose word is taken for where a request came from.
     pub real_ip: RealIp,
     /// Time of day.
@@ -71,6 +73,7 @@ pub struct Worker<P> {
     pub(crate) config: Arc<Config<P>>,
     pub(crate) upstream: Upstream,
     pub(crate) requests: Arc<RequestLog>,
+    pub(crate) metrics: ThreadMetrics,
     request_ids: Cell<u128>,
     pub(crate) merged: MergedChains<P>,
     /// What is still open is being cut by us.
@@ -82,10 +85,12 @@ impl<P: Plugin> Worker<P> {
     pub fn new(config: Arc<Config<P>>) -> Self {
         let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
         let requests = config.requests.clone();
+        let metrics = config.metrics.thread();
         Self {
             config,
             upstream,
             requests,
+            metrics,
             request_ids: Cell::new(random_start()),
             merged: MergedChains::new(),
             cutting: Rc::default(),

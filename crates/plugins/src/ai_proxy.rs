@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::ai_request;
 use crate::support::instance::{self, InstanceConf, TransportConf};
+use crate::support::model_log::Logging;
 use crate::support::shared::Shared;
 
 /// APISIX's name.
@@ -26,6 +27,7 @@ const DEFAULT_MAX_BODY: u64 = 64 << 20;
 pub struct AiProxy {
     instance: Arc<Instance>,
     max_body: u64,
+    logging: Logging,
 }
 
 #[derive(Deserialize)]
@@ -36,6 +38,8 @@ struct Conf {
     transport: TransportConf,
     #[serde(default = "default_max_body")]
     max_req_body_size: u64,
+    #[serde(default)]
+    logging: Logging,
 }
 
 fn default_max_body() -> u64 {
@@ -48,7 +52,7 @@ impl AiProxy {
         let conf = Conf::deserialize(conf).map_err(|error| error.to_string())?;
         let provider = conf.instance.provider().to_string();
         let instance = instance::compile(format!("{NAME}-{provider}"), conf.instance, &conf.transport)?;
-        Ok(Self { instance: Arc::new(instance), max_body: conf.max_req_body_size })
+        Ok(Self { instance: Arc::new(instance), max_body: conf.max_req_body_size, logging: conf.logging })
     }
 }
 
@@ -59,6 +63,7 @@ impl Plugin for AiProxy {
 
     async fn access(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         let (protocol, is_opaque) = ai_request::read(exchange, self.max_body).await?;
+        self.logging.begin(exchange);
         let candidates = vec![self.instance.clone()];
         exchange.plan = Some(Plan { candidates, protocol, is_opaque, meta: None });
         Ok(())

@@ -16,6 +16,9 @@
 //! - `response_rewrite.rs` with `response_rewrite/`: another status, header or body.
 //! - `cors.rs`: which web pages may read it. - `request_id.rs`: an id on request and answer.
 //!
+//! What is told:
+//! - `prometheus.rs`: the request is counted. - `public_api.rs`: the gateway's own pages, such as the metrics.
+//!
 //! - `auth_tests.rs`: no mutated credential passes.
 //! - `table.rs`: which plugins there are and their priorities; the closed enum of them.
 //! - `support/`: what several plugins share.
@@ -37,7 +40,9 @@ mod limit_conn;
 mod limit_count;
 mod limit_req;
 mod mocking;
+mod prometheus;
 mod proxy_rewrite;
+mod public_api;
 mod redirect;
 mod request_id;
 mod response_rewrite;
@@ -45,8 +50,11 @@ mod support;
 mod table;
 mod traffic_split;
 
+use std::sync::Arc;
+
 use a6_resources::{Catalogue, ConfKind, PluginSpec, find_reference};
 use a6_snapshot::{Kit, KnownBy, Site};
+use a6_telemetry::Metrics;
 use serde_json::Value;
 
 use crate::support::references;
@@ -61,11 +69,18 @@ pub struct Builtins {
 }
 
 impl Default for Builtins {
-    /// The table, highest priority first.
+    /// With metrics of their own.
     fn default() -> Self {
+        Self::counting_in(Arc::default())
+    }
+}
+
+impl Builtins {
+    /// The table, highest priority first, with the metrics that `prometheus` and `public-api` speak of.
+    pub fn counting_in(metrics: Arc<Metrics>) -> Self {
         let mut specs = table::specs();
         specs.sort_by_key(|spec| std::cmp::Reverse(spec.priority));
-        Self { specs, shared: Shared::default() }
+        Self { specs, shared: Shared { metrics, ..Shared::default() } }
     }
 }
 
@@ -126,5 +141,8 @@ impl Kit for Builtins {
 
     fn set_metadata(&self, name: &str, metadata: Option<&Value>) {
         self.shared.metadata.set(name, metadata);
+        if name == prometheus::NAME {
+            self.shared.metrics.hide_labels(metadata);
+        }
     }
 }

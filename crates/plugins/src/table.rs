@@ -118,6 +118,8 @@ plugins! {
     TrafficSplit = traffic_split, 966;
     Redirect = redirect, 900;
     ResponseRewrite = response_rewrite, 899;
+    PublicApi = public_api, 501;
+    Prometheus = prometheus, 500;
 }
 
 /// What a schema cannot say of an auth plugin's configuration in a consumer or credential.

@@ -9,6 +9,7 @@
 //! - `providers.rs`: [`Provider`], the table of providers; `place.rs`: [`Pattern`], the path at which one is asked.
 //! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
 //! - `prompts.rs`: [`decorate`], messages before and after a request's own.
+//! - `said.rs`: the text of an answer, for logs.
 //! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
 //! - `usage.rs`: [`Usage`], the tokens that an answer cost.
 //! - `testing.rs`: what the protocols' tests share.
@@ -26,6 +27,7 @@ mod plain;
 mod prompts;
 mod protocol;
 mod providers;
+mod said;
 mod shape;
 #[cfg(test)]
 mod testing;
@@ -40,6 +42,7 @@ pub use plain::{PlainReader, Told};
 pub use prompts::{Dialect, Prompt, Undecorable, decorate};
 pub use protocol::{End, Protocol, StreamReader, Verdict};
 pub use providers::{MaxTokens, PROVIDERS, Provider, Signing};
+pub use said::{answer_text, event_text};
 pub use shape::{Shaped, Shaping};
 pub use usage::Usage;
 pub use wire::Description;

@@ -8,7 +8,7 @@ use crate::env::lookup;
 use crate::error::{Origin, Report};
 use crate::load::Options;
 use crate::memory;
-use crate::settings::{AccessLog, Admin, DataEncryption, DataPlane, Settings};
+use crate::settings::{AccessLog, Admin, DataEncryption, DataPlane, MetricSettings, Prometheus, Settings};
 use crate::source::source;
 use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -54,6 +54,8 @@ getters! {
     listens -> Vec<SocketAddr>, Listens;
     nets -> Vec<IpNet>, Nets;
     names -> Vec<String>, Names;
+    buckets -> Vec<u64>, Buckets;
+    metrics -> Vec<MetricSettings>, Metrics;
 }
 
 /// Puts the settings together. What flags get wrong goes to the report.
@@ -92,6 +94,7 @@ pub(crate) fn build(values: &Values, options: &Options, report: &mut Report) -> 
                 .unwrap_or_else(|| ACCESS_LOG_FORMAT.into()),
             buffer: values.bytes("nginx_config.http.access_log_buffer").unwrap_or(16_384),
         },
+        prometheus: prometheus(values, report),
         error_log_level: values.text("nginx_config.error_log_level").unwrap_or_else(|| "warn".into()),
         server_version: SERVER_VERSION.into(),
     }
@@ -151,6 +154,36 @@ fn local_nets() -> Vec<IpNet> {
 fn address(values: &Values, ip: &str, port: &str, default: u16) -> SocketAddr {
     let port = values.whole(port).and_then(|port| u16::try_from(port).ok());
     SocketAddr::new(values.ip(ip).unwrap_or(LOOPBACK), port.unwrap_or(default))
+}
+
+fn prometheus(values: &Values, report: &mut Report) -> Prometheus {
+    let path = |key: &str| format!("plugin_attr.prometheus.{key}");
+    let (ip, port) = (path("export_addr.ip"), path("export_addr.port"));
+    let is_served = values.flag(&path("enable_export_server")).unwrap_or(true);
+    let text = |key: &str, default: &str| values.text(&path(key)).unwrap_or_else(|| default.into());
+    let buckets = |key: &str| values.buckets(&path(key)).unwrap_or_default();
+    let (uri, prefix) = (text("export_uri", "/apisix/prometheus/metrics"), text("metric_prefix", "apisix_"));
+    if !uri.starts_with('/') {
+        let message = format!("expected a path that begins with /, found \"{uri}\"");
+        report.error(&Origin::Named(path("export_uri")), "", message);
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
+    if prefix.starts_with(|first: char| first.is_ascii_digit()) || !prefix.bytes().all(is_name) {
+        let message = format!("expected letters, digits and _, no digit first, found \"{prefix}\"");
+        report.error(&Origin::Named(path("metric_prefix")), "", message);
+    }
+    Prometheus {
+        listen: is_served.then(|| address(values, &ip, &port, 9091)),
+        is_listen_set: values.get(&ip).is_some() || values.get(&port).is_some(),
+        uri,
+        prefix,
+        http_latency: buckets("default_buckets"),
+        llm_latency: buckets("llm_latency_buckets"),
+        embedding_latency: buckets("ai_cache_embedding_latency_buckets"),
+        prompt_tokens: buckets("llm_prompt_tokens_buckets"),
+        completion_tokens: buckets("llm_completion_tokens_buckets"),
+        metrics: values.metrics(&path("metrics")).unwrap_or_default(),
+    }
 }
 
 fn workers(values: &Values, options: &Options, report: &mut Report) -> usize {

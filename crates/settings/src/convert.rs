@@ -3,7 +3,8 @@
 use crate::error::Report;
 use crate::keys::Kind;
 use crate::lists;
-use crate::settings::{AdminKey, HostOverride, TlsProtocols};
+use crate::metrics;
+use crate::settings::{AdminKey, HostOverride, MetricSettings, TlsProtocols};
 use crate::tree::Node;
 use crate::units;
 use a6_core::Secret;
@@ -27,6 +28,8 @@ pub(crate) enum Typed {
     TlsProtocols(TlsProtocols),
     AdminKeys { keys: Vec<AdminKey>, generate: bool },
     Hosts(Vec<HostOverride>),
+    Buckets(Vec<u64>),
+    Metrics(Vec<MetricSettings>),
 }
 
 /// The value of the key `path`, or None with the reason in the report.
@@ -40,6 +43,8 @@ pub(crate) fn convert(kind: Kind, path: &str, node: &Node, report: &mut Report) 
         Kind::HostNames => lists::host_names(node, path, report).map(Typed::Names),
         Kind::Hosts => lists::hosts(node, path, report).map(Typed::Hosts),
         Kind::Keyring => lists::keyring(node, path, report).map(Typed::Keyring),
+        Kind::Buckets => metrics::buckets(node, path, report).map(Typed::Buckets),
+        Kind::Metrics => metrics::metrics(node, path, report).map(Typed::Metrics),
         Kind::AdminKeys => lists::admin_keys(node, path, report),
         kind => {
             let value = scalar(kind, node);

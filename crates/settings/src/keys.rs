@@ -41,6 +41,10 @@ pub(crate) enum Kind {
     Keyring,
     /// A mapping from host name to `ip` or `ip:port`.
     Hosts,
+    /// The upper bounds of a histogram's buckets.
+    Buckets,
+    /// A mapping from a metric's name to `{expire, extra_labels}`.
+    Metrics,
     /// APISIX knows it, a6 does not serve it yet. Covers everything below the key.
     Known,
     /// As `Known`, but a value that is not of this kind is an error already.
@@ -63,9 +67,9 @@ pub(crate) struct Row {
 }
 
 use Kind::{
-    AdminKeys, Always, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known, Later,
-    Listens, Names, Nets, OtherStore, Provider, Span, SpanOrZero, Text, TextOrNone, TlsListens, TlsProtocols,
-    Whole,
+    AdminKeys, Always, Buckets, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known,
+    Later, Listens, Metrics, Names, Nets, OtherStore, Provider, Span, SpanOrZero, Text, TextOrNone,
+    TlsListens, TlsProtocols, Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -218,7 +222,29 @@ pub(crate) const TABLE: &[Row] = &[
 
     row("plugins", Later(&Names)),
     row("stream_plugins", Later(&Names)),
-    row("plugin_attr", Known),
+    row("plugin_attr.prometheus.enable_export_server", Flag),
+    row("plugin_attr.prometheus.export_addr.ip", Ip),
+    row("plugin_attr.prometheus.export_addr.port", PORT),
+    row("plugin_attr.prometheus.export_uri", Text),
+    row("plugin_attr.prometheus.metric_prefix", Text),
+    row("plugin_attr.prometheus.metrics", Metrics),
+    row("plugin_attr.prometheus.default_buckets", Buckets),
+    row("plugin_attr.prometheus.llm_latency_buckets", Buckets),
+    row("plugin_attr.prometheus.llm_prompt_tokens_buckets", Buckets),
+    row("plugin_attr.prometheus.llm_completion_tokens_buckets", Buckets),
+    row("plugin_attr.prometheus.ai_cache_embedding_latency_buckets", Buckets),
+    // The text is made when it is asked for, so that nothing lags behind.
+    row("plugin_attr.prometheus.refresh_interval", Span),
+    row("plugin_attr.ai-proxy", Known),
+    row("plugin_attr.dubbo-proxy", Known),
+    row("plugin_attr.inspect", Known),
+    row("plugin_attr.log-rotate", Known),
+    row("plugin_attr.opentelemetry", Known),
+    row("plugin_attr.proxy-mirror", Known),
+    row("plugin_attr.redirect", Known),
+    row("plugin_attr.server-info", Known),
+    row("plugin_attr.skywalking", Known),
+    row("plugin_attr.zipkin", Known),
     row("discovery", Known),
     row("ext-plugin", Known),
     row("graphql", Known),

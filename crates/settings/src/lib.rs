@@ -12,6 +12,7 @@
 //! - `check.rs`: the tree against the table: wrong types, unknown keys, keys not served yet
 //! - `convert.rs`: one value to its kind
 //! - `lists.rs`: the kinds made of several values: listeners, networks, Admin API keys, host overrides, names, the key ring, versions of TLS
+//! - `metrics.rs`: the kinds of `plugin_attr.prometheus`
 //! - `units.rs`: durations, sizes, shares
 //! - `memory.rs`: how much memory this process may use
 //! - `build.rs`, `build/tls.rs`: checked values and defaults to [`Settings`]
@@ -26,6 +27,7 @@ mod keys;
 mod lists;
 mod load;
 mod memory;
+mod metrics;
 mod settings;
 mod source;
 mod tree;
@@ -37,6 +39,6 @@ mod tests;
 pub use error::{Problem, SettingsError};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use settings::{
-    AccessLog, Admin, AdminKey, AdminTls, DataEncryption, DataPlane, DataTls, FileFormat, HostOverride, Role,
-    Settings, Source, TlsProtocols,
+    AccessLog, Admin, AdminKey, AdminTls, DataEncryption, DataPlane, DataTls, FileFormat, HostOverride,
+    MetricSettings, Prometheus, Role, Settings, Source, TlsProtocols,
 };

@@ -297,7 +297,7 @@ fn secret_text<'n>(node: &'n Node, key: &str, report: &mut Report) -> Option<&'n
 }
 
 /// The values of these keys of a mapping, null counting as absent; a warning for every other key.
-fn fields<'n, const N: usize>(
+pub(crate) fn fields<'n, const N: usize>(
     node: &'n Node,
     path: &str,
     names: [&'static str; N],

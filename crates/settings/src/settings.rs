@@ -37,6 +37,8 @@ pub struct Settings {
     pub data_encryption: DataEncryption,
     /// One line per request.
     pub access_log: AccessLog,
+    /// What is counted and where it is shown (`plugin_attr.prometheus`).
+    pub prometheus: Prometheus,
     /// nginx's level name: debug, info, notice, warn, error, crit, alert, emerg or stderr.
     pub error_log_level: String,
     /// The APISIX version that a6 behaves as, for `Server: APISIX/«version»`.
@@ -200,4 +202,40 @@ pub struct AccessLog {
     pub format: String,
     /// Bytes that are collected before a write.
     pub buffer: u64,
+}
+
+/// What is counted and where it is shown. An empty list of buckets stands for the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prometheus {
+    /// Where the metrics are served; None with `enable_export_server: false`.
+    pub listen: Option<SocketAddr>,
+    /// Whether that address was asked for: else a gateway may go without it where it is taken.
+    pub is_listen_set: bool,
+    /// The path at which they are served.
+    pub uri: String,
+    /// What every name begins with.
+    pub prefix: String,
+    /// Buckets of `http_latency`, in thousandths of a millisecond, as the next two.
+    pub http_latency: Vec<u64>,
+    /// Buckets of `llm_latency`.
+    pub llm_latency: Vec<u64>,
+    /// Buckets of `ai_cache_embedding_latency`.
+    pub embedding_latency: Vec<u64>,
+    /// Buckets of `llm_prompt_tokens_dist`, in thousandths of a token, as the next.
+    pub prompt_tokens: Vec<u64>,
+    /// Buckets of `llm_completion_tokens_dist`.
+    pub completion_tokens: Vec<u64>,
+    /// What is said of single metrics.
+    pub metrics: Vec<MetricSettings>,
+}
+
+/// One entry of `plugin_attr.prometheus.metrics`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSettings {
+    /// The metric, without prefix.
+    pub name: String,
+    /// A series that nothing was added to for so long is forgotten; zero keeps it.
+    pub expire: Duration,
+    /// Labels behind the built-in ones, each with its variable, `$` in front.
+    pub extra_labels: Vec<(String, String)>,
 }

@@ -43,6 +43,8 @@ pub struct RequestBody {
     limits: BodyLimits,
     /// Held as long as the bytes are.
     reservation: Reservation,
+    /// Bytes that have come.
+    received: u64,
     document: Option<Result<Document, JsonError>>,
 }
 
@@ -68,7 +70,7 @@ impl RequestBody {
     /// A body that has not been read.
     pub fn new(incoming: ClientBody, limits: BodyLimits) -> Self {
         let reservation = limits.budget.reservation();
-        Self { state: State::Unread(incoming), limits, reservation, document: None }
+        Self { state: State::Unread(incoming), limits, reservation, received: 0, document: None }
     }
 
     /// A body that is there.
@@ -91,6 +93,11 @@ impl RequestBody {
             State::Read(bytes) => Some(bytes),
             State::Unread(_) | State::Passing(_) | State::Lost => None,
         }
+    }
+
+    /// How many bytes of it have come, whatever became of them.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// Whether nobody has asked for a byte of it.
@@ -141,6 +148,7 @@ impl RequestBody {
                 BodyPiece::End => return Ok(first.unwrap_or_else(|| joined.freeze())),
             };
             length += count as u64;
+            self.received += count as u64;
             if length > max {
                 return Err(too_large(length, max));
             }
@@ -169,8 +177,9 @@ impl RequestBody {
         }
         let State::Passing(passing) = &mut self.state else { return Poll::Ready(Some(Err(gone()))) };
         let result = ready!(passing.poll_next(cx, &self.limits));
-        if result.is_err() {
-            self.state = State::Lost;
+        match &result {
+            Ok(piece) => self.received += piece.as_ref().map_or(0, |piece| piece.len() as u64),
+            Err(_) => self.state = State::Lost,
         }
         Poll::Ready(result.transpose())
     }
@@ -188,17 +197,20 @@ impl RequestBody {
             // Given up in the middle.
             State::Lost => return false,
         };
+        let received = &mut self.received;
         let all = async {
             let mut length = 0;
             let mut scrap = BytesMut::with_capacity(SCRAP);
             while length <= max {
                 scrap.clear();
-                match next(&mut incoming, &mut scrap, time).await {
-                    Ok(BodyPiece::Taken(data)) => length += data.len() as u64,
-                    Ok(BodyPiece::Appended(count)) => length += count as u64,
+                let count = match next(&mut incoming, &mut scrap, time).await {
+                    Ok(BodyPiece::Taken(data)) => data.len() as u64,
+                    Ok(BodyPiece::Appended(count)) => count as u64,
                     Ok(BodyPiece::End) => return true,
                     Err(_) => return false,
-                }
+                };
+                length += count;
+                *received += count;
             }
             false
         };

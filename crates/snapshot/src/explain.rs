@@ -115,8 +115,8 @@ fn told<P>(route: &CompiledRoute<P>, failed: Option<&'static str>) -> Value {
         "route_id": *route.id,
         "name": route.name.as_deref(),
         "priority": route.priority,
-        "uris": route.patterns,
-        "hosts": route.hosts,
+        "uris": route.places.patterns,
+        "hosts": route.places.hosts,
         "matched": failed.is_none(),
         "failed": failed,
     })

@@ -4,7 +4,7 @@
 //! - `compiler.rs`, `compiler/`: [`Compiler`], changes in, snapshots out; what did not change is shared.
 //! - `router.rs`, `radix.rs`: which route answers: hosts, then paths, then conditions.
 //! - `path.rs`: [`normalise`], the path that routes are matched against.
-//! - `route.rs`: [`CompiledRoute`], a route ready to be matched and run.
+//! - `route.rs`, `places.rs`: [`CompiledRoute`], a route ready to be matched and run; by what it is found.
 //! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
@@ -21,7 +21,7 @@
 //! - `stop.rs`: [`Stop`], how a plugin ends a request.
 //! - `plan.rs`: [`Plan`], which a plugin leaves for the gateway's attempt stage.
 //! - `account.rs`: [`Account`], who asks a provider that wants a signature or a token.
-//! - `record.rs`: [`Record`], what is known of a request when it is over.
+//! - `record.rs`, `metering.rs`: [`Record`], what is known of a request when it is over; what is asked to be told of it.
 
 mod account;
 mod body;
@@ -37,8 +37,10 @@ mod health;
 mod kit;
 mod lint;
 mod meta;
+mod metering;
 mod owners;
 mod path;
+mod places;
 mod plan;
 mod publish;
 mod question;
@@ -64,8 +66,10 @@ pub use health::*;
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;
+pub use metering::{CacheNote, CacheUse, Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
+pub use places::Places;
 pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;

@@ -5,6 +5,8 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::Usage;
 use http::{Method, StatusCode};
 
+use crate::{CacheNote, Meter, ModelLog, Places};
+
 /// How a request ended. The first terminal state counts; a request that is dropped before has lost its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -114,8 +116,20 @@ pub struct Record {
     pub ttft: Option<Duration>,
     /// Bytes of the answer's body that went to the client.
     pub response_bytes: u64,
+    /// Bytes that came of the request: its body, and over HTTP/1.1 its head.
+    pub request_length: u64,
+    /// Bytes that went to the client: the body without its framing, and over HTTP/1.1 the head.
+    pub bytes_sent: u64,
     /// Every attempt in order.
     pub attempts: Vec<Attempt>,
+    /// Where the route that answered listens.
+    pub places: Option<Arc<Places>>,
+    /// How it is counted; none where nobody asked for that.
+    pub meter: Option<Meter>,
+    /// What a cache of answers did for it; none where there is no cache.
+    pub cache: Option<Box<CacheNote>>,
+    /// What logs may tell of prompt and answer; none where nobody asked for that.
+    pub model_log: Option<Box<ModelLog>>,
 }
 
 /// What clients name is kept only so far: the last requests are remembered.
@@ -155,8 +169,30 @@ impl Record {
             usage: Usage::default(),
             ttft: None,
             response_bytes: 0,
+            request_length: 0,
+            bytes_sent: 0,
             attempts: Vec::new(),
+            places: None,
+            meter: None,
+            cache: None,
+            model_log: None,
         }
+    }
+
+    /// APISIX's word for what kind of request it is.
+    pub fn request_type(&self) -> &'static str {
+        match (self.protocol, self.stream) {
+            (None, _) => "traditional_http",
+            (Some(_), false) => "ai_chat",
+            (Some(_), true) => "ai_stream",
+        }
+    }
+
+    /// Whether a model answered and did not tell what it cost: unknown is not nothing.
+    pub fn lacks_usage(&self) -> bool {
+        let last = self.attempts.last().and_then(|attempt| attempt.status);
+        let has_answer = self.protocol.is_some() && last.is_some_and(|status| status.is_success());
+        has_answer && !self.usage.is_known()
     }
 
     /// Takes the record out and leaves an empty one.

@@ -5,7 +5,7 @@ use a6_resources::{Route, Service};
 use http::Method;
 use ipnet::IpNet;
 
-use crate::{Chain, Exchange, Forward};
+use crate::{Chain, Exchange, Forward, Places};
 
 /// A route ready to be matched and run.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct CompiledRoute<P> {
     pub chain: Arc<Chain<P>>,
     /// Its upstream.
     pub forward: Forward,
-    pub(crate) hosts: Vec<String>,
-    pub(crate) patterns: Vec<String>,
+    /// Where it listens.
+    pub places: Arc<Places>,
     pub(crate) priority: i64,
     methods: Vec<Method>,
     networks: Vec<IpNet>,
@@ -88,8 +88,10 @@ impl<P> CompiledRoute<P> {
             id: route.id.into(),
             service_id: route.service_id.map(Arc::from),
             chain,
-            hosts,
-            patterns: route.uri.into_iter().chain(route.uris.into_iter().flatten()).collect(),
+            places: Arc::new(Places::new(
+                hosts,
+                route.uri.into_iter().chain(route.uris.into_iter().flatten()).collect(),
+            )),
             priority: route.priority,
             methods,
             networks,

@@ -151,6 +151,16 @@ fn middle_matches(parts: &[Box<str>], path: &str) -> bool {
     left.strip_suffix(&**last).is_some_and(|star| last.is_empty() || !star.is_empty())
 }
 
+/// How well a pattern fits a path, the more the better; none if it does not.
+pub(crate) fn reach_of(pattern: &str, path: &str) -> Option<usize> {
+    let parsed = Pattern::parse(pattern);
+    match (parsed.reach, parsed.rest) {
+        (Reach::Exact, _) => (parsed.literal == path).then_some(usize::MAX),
+        (Reach::Prefix, Some(rest)) => middle_matches(&rest, path).then_some(parsed.literal.len()),
+        (Reach::Prefix, None) => path.starts_with(parsed.literal).then_some(parsed.literal.len()),
+    }
+}
+
 struct Pattern<'a> {
     literal: &'a str,
     reach: Reach,

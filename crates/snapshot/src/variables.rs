@@ -125,6 +125,7 @@ impl Exchange {
             "service_name" => record.service_name.as_deref(),
             "consumer_name" => identity.map(|identity| &*identity.name),
             "consumer_group_id" => identity.and_then(|identity| identity.group_id.as_deref()),
+            "request_type" => Some(record.request_type()),
             "request_llm_model" => record.request_model.as_deref(),
             "llm_model" => record.model.as_deref(),
             _ => self.plugin_variable(name),

@@ -162,6 +162,11 @@ impl Connection {
         core.write.look(cx, result)
     }
 
+    /// An answer's head of so many bytes is on its way.
+    pub(super) fn head_left(&self, bytes: usize) {
+        self.core.borrow().socket.link().wire.head_left(bytes as u64);
+    }
+
     /// Everything that was to be written has left.
     pub(super) fn flushed(&self) {
         self.core.borrow().socket.link().wire.flushed();
@@ -231,11 +236,13 @@ impl Core {
             return Ok(None);
         }
         let mut headers = spare::headers();
+        let before = self.buffer.len();
         let Some(head) = parse_request(&mut self.buffer, &mut headers)? else {
             self.looked = self.buffer.len();
             spare::give_headers(headers);
             return Ok(None);
         };
+        self.socket.link().wire.head_came((before - self.buffer.len()) as u64);
         self.looked = 0;
         self.waiting = Waiting::Nothing;
         self.has_served = true;

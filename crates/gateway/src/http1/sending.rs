@@ -65,6 +65,7 @@ where
         date: &spare::date(),
     };
     sending.begin(&head);
+    connection.head_left(sending.out.len());
     spare::give_headers(parts.headers);
     let mut body = Some(body);
     poll_fn(|cx| sending.poll(cx, connection, &mut body)).await

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Rc<Connection>, TcpStream) -> F
         let (tcp, peer) = listener.accept().await.unwrap();
         let link = Rc::new(Link {
             client: Rc::new(Client { peer, local, scheme: "http" }),
-            wire: Wire::new(Rc::default()),
+            wire: Wire::new(Rc::default(), Arc::default()),
             tls: None,
         });
         let patience = Patience { keepalive: PATIENCE, head: PATIENCE, send: PATIENCE };

@@ -9,6 +9,7 @@
 //! - `instance.rs`: a provider's configuration, and what it compiles to.
 //! - `limit.rs`: keys, amounts and refusals of limits.
 //! - `limit_schema.rs`: what the schemas of limits share.
+//! - `model_log.rs`: what logs may tell of prompt and answer.
 //! - `pattern.rs`: regular expressions as APISIX understands them.
 //! - `prompts.rs`: bodies whose prompts are changed.
 //! - `references.rs`: references to secrets.
@@ -25,6 +26,7 @@ pub(crate) mod ids;
 pub(crate) mod instance;
 pub(crate) mod limit;
 pub(crate) mod limit_schema;
+pub(crate) mod model_log;
 pub(crate) mod pattern;
 pub(crate) mod prompts;
 pub(crate) mod references;

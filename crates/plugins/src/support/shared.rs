@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use a6_limits::{Connections, Leaky, Windows};
+use a6_telemetry::Metrics;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) metadata: Arc<Metadata>,
     /// Where the data plane speaks TLS; empty where it does not.
     pub(crate) tls_port: OnceLock<u16>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The metadata of all plugins.

@@ -88,6 +88,26 @@ fn more_that_cannot_be_used() {
             "deployment: {admin: {allow_admin: [10.0.0.0/40]}}",
             "allow_admin[0]: expected an IP address or a CIDR",
         ),
+        ("plugin_attr: {prometheus: {default_buckets: [5, 1]}}", "each larger than the one before"),
+        (
+            "plugin_attr: {prometheus: {default_buckets: [-1]}}",
+            "default_buckets: expected a list of 1 to 100",
+        ),
+        (
+            "plugin_attr: {prometheus: {export_uri: metrics}}",
+            "export_uri: expected a path that begins with /",
+        ),
+        ("plugin_attr: {prometheus: {metric_prefix: a-b}}", "metric_prefix: expected letters, digits and _"),
+        ("plugin_attr: {prometheus: {metrics: 1}}", "metrics: expected a mapping from a metric's name"),
+        ("plugin_attr: {prometheus: {metrics: {http_status: {expire: x}}}}", "http_status.expire: expected"),
+        (
+            "plugin_attr: {prometheus: {metrics: {http_status: {extra_labels: [{le: $host}]}}}}",
+            "http_status.extra_labels: expected a list of {label: $variable}",
+        ),
+        (
+            "plugin_attr: {prometheus: {metrics: {http_status: {extra_labels: [{a: host}]}}}}",
+            "http_status.extra_labels: expected",
+        ),
         // Left out, it would leave an empty list, which lets everybody in.
         ("deployment: {admin: {allow_admin: ['unix:']}}", "found a string \"unix:\""),
         ("apisix: {router: {http: trie}}", "expected one of radixtree_host_uri"),

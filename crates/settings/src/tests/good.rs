@@ -2,8 +2,8 @@
 
 use super::{options, read};
 use crate::{
-    AdminTls, DataTls, FileFormat, HostOverride, Loaded, Options, Role, Source, TlsProtocols, load,
-    load_bytes,
+    AdminTls, DataTls, FileFormat, HostOverride, Loaded, MetricSettings, Options, Role, Source, TlsProtocols,
+    load, load_bytes,
 };
 use ipnet::IpNet;
 use std::fs;
@@ -68,6 +68,19 @@ deployment:
     enable_admin_cors: true
     https_admin: true
     admin_api_mtls: {admin_ssl_cert: /etc/a.pem, admin_ssl_cert_key: /etc/a.key, admin_ssl_ca_cert: ""}
+plugin_attr:
+  prometheus:
+    export_addr: {ip: 0.0.0.0, port: 9100}
+    export_uri: /metrics
+    metric_prefix: gw_
+    refresh_interval: 5
+    default_buckets: [0.5, 10, 1000]
+    llm_prompt_tokens_buckets: [100]
+    metrics:
+      http_status:
+        expire: 600
+        extra_labels: [{team: $http_x_team}, {_b: $host}]
+      bandwidth:
 "#;
 
 fn address(text: &str) -> SocketAddr {
@@ -112,6 +125,12 @@ fn defaults() {
         fallback_sni: None,
     };
     assert_eq!((data.tls.as_ref(), admin.tls.as_ref()), (Some(&tls), None));
+    let metrics = &settings.prometheus;
+    assert_eq!((metrics.listen, metrics.is_listen_set), (Some(address("127.0.0.1:9091")), false));
+    assert_eq!((metrics.uri.as_str(), metrics.prefix.as_str()), ("/apisix/prometheus/metrics", "apisix_"));
+    assert!(metrics.http_latency.is_empty() && metrics.metrics.is_empty());
+    let off = good("plugin_attr: {prometheus: {enable_export_server: false}}", &[]).settings;
+    assert_eq!(off.prometheus.listen, None);
 }
 
 #[test]
@@ -128,6 +147,18 @@ fn every_key_arrives() {
     assert_eq!(settings.ssl_trusted_certificate, Some(PathBuf::from("/etc/ca.pem")));
     assert_eq!(settings.error_log_level, "info");
     assert_eq!(settings.admin_hosts, ["a6.internal", "gateway"]);
+    let metrics = &settings.prometheus;
+    assert_eq!((metrics.listen, metrics.is_listen_set), (Some(address("0.0.0.0:9100")), true));
+    assert_eq!((metrics.uri.as_str(), metrics.prefix.as_str()), ("/metrics", "gw_"));
+    assert_eq!(metrics.http_latency, [500, 10_000, 1_000_000]);
+    assert_eq!((&metrics.prompt_tokens[..], metrics.llm_latency.len()), (&[100_000][..], 0));
+    let labels = [("team", "$http_x_team"), ("_b", "$host")].map(|(a, b)| (a.to_string(), b.to_string()));
+    let own = |name: &str, expire, labels: &[(String, String)]| MetricSettings {
+        name: name.into(),
+        expire: Duration::from_secs(expire),
+        extra_labels: labels.to_vec(),
+    };
+    assert_eq!(metrics.metrics, [own("http_status", 600, &labels), own("bandwidth", 0, &[])]);
     let log = &settings.access_log;
     assert_eq!(
         (log.enabled, log.path.as_str(), log.format.as_str(), log.buffer),

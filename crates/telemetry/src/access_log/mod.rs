@@ -27,6 +27,7 @@ use self::queue::Queue;
 use self::sink::Sink;
 
 pub use self::format::{Format, FormatError};
+pub(crate) use self::variables::{Source, Variable};
 
 /// Lines that wait for the writer may hold this many bytes; past it they are dropped and counted.
 const CAPACITY: usize = 8 << 20;

@@ -96,7 +96,7 @@ fn the_request_is_told_as_nginx_tells_it() {
             ("$a6_outcome $a6_error", "complete -"),
             ("$remote_user \"$http_referer\"", "- \"-\""),
             ("${status}x${http_referer ?? none }${nobody ?? }.", "200xnone."),
-            ("$nobody $bytes_sent", "- -"),
+            ("$nobody $bytes_sent", "- 0"),
             ("", ""),
         ],
     );

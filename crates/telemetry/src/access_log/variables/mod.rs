@@ -1,4 +1,4 @@
-//! The variables of an access log line.
+//! The variables of an access log line, and of what else is told of a request.
 //!
 //! - `request.rs`: what the client asked and got, as nginx names it.
 //! - `upstream.rs`: one value per attempt.
@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderName};
 use super::encode;
 
 /// What a line is made from.
-pub(super) struct Source<'a> {
-    pub(super) request: &'a Request,
-    pub(super) record: &'a Record,
+pub(crate) struct Source<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) record: &'a Record,
 }
 
 /// Appends a value; `None`, and nothing appended, where the request has none.
@@ -24,7 +24,7 @@ type Render = fn(&Source<'_>, &mut Vec<u8>) -> Option<()>;
 
 /// A variable, its name looked up once.
 #[derive(Clone, Debug)]
-pub(super) enum Variable {
+pub(crate) enum Variable {
     /// One with a name of its own.
     Named(Render),
     /// `http_«name»`.
@@ -39,7 +39,7 @@ pub(super) enum Variable {
 
 impl Variable {
     /// The variable of that name, without `$`.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         let tables = [request::VARIABLES, upstream::VARIABLES, model::VARIABLES];
         if let Some((_, render)) = tables.into_iter().flatten().find(|(known, _)| *known == name) {
             return Some(Self::Named(*render));
@@ -60,7 +60,7 @@ impl Variable {
     }
 
     /// Appends the value; `None`, and nothing appended, where the request has none.
-    pub(super) fn write(&self, source: &Source<'_>, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn write(&self, source: &Source<'_>, out: &mut Vec<u8>) -> Option<()> {
         let request = source.request;
         match self {
             Self::Named(render) => render(source, out),

@@ -32,6 +32,8 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("is_args", |source, out| text(out, source.request.uri.query().map_or("", |_| "?"))),
     ("status", status),
     ("body_bytes_sent", |source, out| number(out, source.record.response_bytes)),
+    ("bytes_sent", |source, out| number(out, source.record.bytes_sent)),
+    ("request_length", |source, out| number(out, source.record.request_length)),
     ("request_time", request_time),
     ("msec", |source, out| {
         encode::seconds(out, ended(source));

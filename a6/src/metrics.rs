@@ -36,7 +36,6 @@ fn options(told: &Prometheus) -> MetricsOptions {
         llm_latency: whole(&told.llm_latency),
         prompt_tokens: whole(&told.prompt_tokens),
         completion_tokens: whole(&told.completion_tokens),
-        embedding_latency: whole(&told.embedding_latency),
         metrics: told.metrics.iter().map(own).collect(),
         // One way at a time, as in APISIX.
         public_path: told.listen.is_none().then(|| told.uri.clone()),

@@ -30,13 +30,9 @@ pub(crate) async fn find<P: Plugin>(received: Received<P>) -> Result<Matched<P>,
         }
         return Err(settlement.refuse(not_found()));
     };
-    settlement.record.route_name = route.name.clone();
-    settlement.record.service_name = route.service_name.clone();
-    settlement.record.route_id = Some(route.id.clone());
-    settlement.record.service_id = route.service_id.clone();
-    settlement.record.places = Some(route.places.clone());
+    settlement.record.route = Some(route.facts.clone());
     if let Some(missing) = route.missing {
-        return Err(settlement.refuse(incomplete(&route.id, missing)));
+        return Err(settlement.refuse(incomplete(&route.facts.id, missing)));
     }
     settlement.chain = Some(route.chain.clone());
     settlement.forward = route.forward.clone();

@@ -35,6 +35,6 @@ fn what_a_connection_keeps_stays_small() {
     );
     assert!(future <= 2048, "the request future has {future} bytes");
     let sizes = [size_of::<Settlement<Everywhere>>(), size_of::<AnswerStream<Everywhere>>()];
-    assert!(sizes.iter().all(|size| *size <= 1152), "settlement and stream have {sizes:?} bytes");
+    assert!(sizes.iter().all(|size| *size <= 1024), "settlement and stream have {sizes:?} bytes");
     assert!(size_of::<AnswerBody<Everywhere>>() <= 64);
 }

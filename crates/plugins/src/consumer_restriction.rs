@@ -116,8 +116,8 @@ impl Subject {
         match self {
             Self::Consumer => identity.map(|identity| &*identity.name),
             Self::Group => identity?.group_id.as_deref(),
-            Self::Service => exchange.record.service_id.as_deref(),
-            Self::Route => exchange.record.route_id.as_deref(),
+            Self::Service => exchange.record.service_id(),
+            Self::Route => exchange.record.route_id(),
         }
     }
 }
@@ -191,8 +191,9 @@ mod tests {
         if is_known {
             let group_id = Some(Arc::from("g1"));
             exchange.identity = Some(Arc::new(a6_snapshot::Identity { group_id, ..identity("jack") }));
-            exchange.record.service_id = Some(Arc::from("s1"));
-            exchange.record.route_id = Some(Arc::from("r1"));
+            let service_id = Some("s1".into());
+            let route = a6_snapshot::RouteFacts { id: "r1".into(), service_id, ..Default::default() };
+            exchange.record.route = Some(Arc::new(route));
         }
         let stop = testing::run(plugin.access(&mut exchange)).err()?;
         let refused = refusal(stop);

@@ -179,7 +179,6 @@ fn prometheus(values: &Values, report: &mut Report) -> Prometheus {
         prefix,
         http_latency: buckets("default_buckets"),
         llm_latency: buckets("llm_latency_buckets"),
-        embedding_latency: buckets("ai_cache_embedding_latency_buckets"),
         prompt_tokens: buckets("llm_prompt_tokens_buckets"),
         completion_tokens: buckets("llm_completion_tokens_buckets"),
         metrics: values.metrics(&path("metrics")).unwrap_or_default(),

@@ -232,7 +232,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("plugin_attr.prometheus.llm_latency_buckets", Buckets),
     row("plugin_attr.prometheus.llm_prompt_tokens_buckets", Buckets),
     row("plugin_attr.prometheus.llm_completion_tokens_buckets", Buckets),
-    row("plugin_attr.prometheus.ai_cache_embedding_latency_buckets", Buckets),
+    row("plugin_attr.prometheus.ai_cache_embedding_latency_buckets", Later(&Buckets)),
     // The text is made when it is asked for, so that nothing lags behind.
     row("plugin_attr.prometheus.refresh_interval", Span),
     row("plugin_attr.ai-proxy", Known),

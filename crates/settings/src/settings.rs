@@ -219,8 +219,6 @@ pub struct Prometheus {
     pub http_latency: Vec<u64>,
     /// Buckets of `llm_latency`.
     pub llm_latency: Vec<u64>,
-    /// Buckets of `ai_cache_embedding_latency`.
-    pub embedding_latency: Vec<u64>,
     /// Buckets of `llm_prompt_tokens_dist`, in thousandths of a token, as the next.
     pub prompt_tokens: Vec<u64>,
     /// Buckets of `llm_completion_tokens_dist`.

@@ -28,10 +28,7 @@ impl<P: Plugin> Explain for Explainer<P> {
         let found = snapshot.router.find(&host, &path, |route| route.fits(&exchange, true));
         let route = found.map(|(route, _)| route);
         if let Some(route) = &route {
-            exchange.record.route_id = Some(route.id.clone());
-            exchange.record.route_name = route.name.clone();
-            exchange.record.service_id = route.service_id.clone();
-            exchange.record.service_name = route.service_name.clone();
+            exchange.record.route = Some(route.facts.clone());
         }
         let global = snapshot.global.as_deref();
         let mut chain = route.as_ref().map(|route| route.chain.clone());
@@ -40,7 +37,7 @@ impl<P: Plugin> Explain for Explainer<P> {
         json!({
             "request": {"method": exchange.request.method.as_str(), "host": host, "path": path},
             "candidates": candidates,
-            "route": route.as_ref().map(|route| &*route.id),
+            "route": route.as_ref().map(|route| &*route.facts.id),
             "missing": route.as_ref().and_then(|route| route.missing).map(missing),
             "consumer": caller,
             "plugins": chain.as_deref().map_or_else(Vec::new, |chain| plugins(chain, &mut exchange)),
@@ -63,11 +60,11 @@ impl<P> Explainer<P> {
 /// Every route that host and path lead to, in the order in which they are tried. One with several patterns may be there
 /// several times, and is told once.
 fn candidates<P>(snapshot: &Snapshot<P>, exchange: &Exchange, host: &str, path: &str) -> Vec<Value> {
-    let mut ids: Vec<Arc<str>> = Vec::new();
+    let mut ids: Vec<Box<str>> = Vec::new();
     let mut candidates = Vec::new();
     snapshot.router.find(host, path, |candidate| {
-        if !ids.contains(&candidate.id) {
-            ids.push(candidate.id.clone());
+        if !ids.contains(&candidate.facts.id) {
+            ids.push(candidate.facts.id.clone());
             candidates.push(told(candidate, candidate.holds_against(exchange, true).err()));
         }
         Match::No
@@ -112,11 +109,11 @@ fn identify<P: Plugin>(
 
 fn told<P>(route: &CompiledRoute<P>, failed: Option<&'static str>) -> Value {
     json!({
-        "route_id": *route.id,
-        "name": route.name.as_deref(),
+        "route_id": *route.facts.id,
+        "name": route.facts.name.as_deref(),
         "priority": route.priority,
-        "uris": route.places.patterns,
-        "hosts": route.places.hosts,
+        "uris": route.facts.patterns,
+        "hosts": route.facts.hosts,
         "matched": failed.is_none(),
         "failed": failed,
     })

@@ -4,7 +4,7 @@
 //! - `compiler.rs`, `compiler/`: [`Compiler`], changes in, snapshots out; what did not change is shared.
 //! - `router.rs`, `radix.rs`: which route answers: hosts, then paths, then conditions.
 //! - `path.rs`: [`normalise`], the path that routes are matched against.
-//! - `route.rs`, `places.rs`: [`CompiledRoute`], a route ready to be matched and run; by what it is found.
+//! - `route.rs`, `route_facts.rs`: [`CompiledRoute`], a route ready to be matched and run; [`RouteFacts`], what is told of it.
 //! - `chain.rs`, `meta.rs`: [`Chain`], the plugins of a request by phase, and what `_meta` says of each.
 //! - `directory.rs`, `owners.rs`: who may ask, and which plugins they bring.
 //! - `upstream.rs`, `forward.rs`: [`Upstream`], where ordinary requests go.
@@ -40,7 +40,6 @@ mod meta;
 mod metering;
 mod owners;
 mod path;
-mod places;
 mod plan;
 mod publish;
 mod question;
@@ -48,6 +47,7 @@ mod radix;
 mod record;
 mod request;
 mod route;
+mod route_facts;
 mod router;
 mod stop;
 mod tls;
@@ -66,16 +66,16 @@ pub use health::*;
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;
-pub use metering::{CacheNote, CacheUse, Meter, ModelLog, Payload};
+pub use metering::{Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
-pub use places::Places;
 pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;
 pub use record::{Attempt, Outcome, Record};
 pub use request::{Client, Credentials, Request};
 pub use route::{CompiledRoute, Match, Missing};
+pub use route_facts::RouteFacts;
 pub use router::Router;
 pub use stop::{Reply, Stop};
 pub use tls::{TlsHost, TlsHosts, TlsVersions};

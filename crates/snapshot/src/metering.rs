@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde_json::Value;
 
 /// A request is counted in metrics by this rule.
@@ -7,28 +5,6 @@ use serde_json::Value;
 pub struct Meter {
     /// Routes and services are called by their names, where they have any, rather than by their ids.
     pub prefer_name: bool,
-}
-
-/// What a cache of answers did for a request, and what it took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheNote {
-    /// What it did.
-    pub used: CacheUse,
-    /// How long it waited for an embedding, if it asked for one.
-    pub embedding: Option<Duration>,
-}
-
-/// What a cache of answers did for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheUse {
-    /// It had an answer to the very same request.
-    ExactHit,
-    /// It had an answer to a request of the same meaning.
-    SemanticHit,
-    /// It had none.
-    Miss,
-    /// It was not asked.
-    Bypass,
 }
 
 /// What logs may tell of a request to a model and of its answer, where the route asks for it (`logging` of the AI

@@ -5,7 +5,7 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::Usage;
 use http::{Method, StatusCode};
 
-use crate::{CacheNote, Meter, ModelLog, Places};
+use crate::{Meter, ModelLog, RouteFacts};
 
 /// How a request ended. The first terminal state counts; a request that is dropped before has lost its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +79,7 @@ pub struct Record {
     /// The method.
     pub method: Method,
     /// The route that answered.
-    pub route_id: Option<Arc<str>>,
-    /// The route's name.
-    pub route_name: Option<Arc<str>>,
-    /// Its service.
-    pub service_id: Option<Arc<str>>,
-    /// The service's name.
-    pub service_name: Option<Arc<str>>,
+    pub route: Option<Arc<RouteFacts>>,
     /// The consumer that was asking.
     pub consumer: Option<Arc<str>>,
     /// The wire protocol of the client.
@@ -122,12 +116,8 @@ pub struct Record {
     pub bytes_sent: u64,
     /// Every attempt in order.
     pub attempts: Vec<Attempt>,
-    /// Where the route that answered listens.
-    pub places: Option<Arc<Places>>,
     /// How it is counted; none where nobody asked for that.
     pub meter: Option<Meter>,
-    /// What a cache of answers did for it; none where there is no cache.
-    pub cache: Option<Box<CacheNote>>,
     /// What logs may tell of prompt and answer; none where nobody asked for that.
     pub model_log: Option<Box<ModelLog>>,
 }
@@ -150,10 +140,7 @@ impl Record {
             duration: None,
             method,
             request_id: Box::default(),
-            route_id: None,
-            route_name: None,
-            service_id: None,
-            service_name: None,
+            route: None,
             consumer: None,
             protocol: None,
             stream: false,
@@ -172,11 +159,29 @@ impl Record {
             request_length: 0,
             bytes_sent: 0,
             attempts: Vec::new(),
-            places: None,
             meter: None,
-            cache: None,
             model_log: None,
         }
+    }
+
+    /// The id of the route that answered.
+    pub fn route_id(&self) -> Option<&str> {
+        self.route.as_ref().map(|route| &*route.id)
+    }
+
+    /// The name of the route that answered.
+    pub fn route_name(&self) -> Option<&str> {
+        self.route.as_ref()?.name.as_deref()
+    }
+
+    /// The id of the route's service.
+    pub fn service_id(&self) -> Option<&str> {
+        self.route.as_ref()?.service_id.as_deref()
+    }
+
+    /// The name of the route's service.
+    pub fn service_name(&self) -> Option<&str> {
+        self.route.as_ref()?.service_name.as_deref()
     }
 
     /// APISIX's word for what kind of request it is.

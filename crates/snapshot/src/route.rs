@@ -5,27 +5,20 @@ use a6_resources::{Route, Service};
 use http::Method;
 use ipnet::IpNet;
 
-use crate::{Chain, Exchange, Forward, Places};
+use crate::chain::fresh_id;
+use crate::{Chain, Exchange, Forward, RouteFacts};
 
 /// A route ready to be matched and run.
 #[derive(Debug)]
 pub struct CompiledRoute<P> {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Its service's id.
-    pub service_id: Option<Arc<str>>,
-    /// Its name.
-    pub name: Option<Arc<str>>,
-    /// Its service's name.
-    pub service_name: Option<Arc<str>>,
+    /// What is told of it.
+    pub facts: Arc<RouteFacts>,
     /// Something that it is made of was deleted by force: it still answers its requests, with an error.
     pub missing: Option<Missing>,
     /// Its plugins, its plugin config's and its service's.
     pub chain: Arc<Chain<P>>,
     /// Its upstream.
     pub forward: Forward,
-    /// Where it listens.
-    pub places: Arc<Places>,
     pub(crate) priority: i64,
     methods: Vec<Method>,
     networks: Vec<IpNet>,
@@ -83,15 +76,16 @@ impl<P> CompiledRoute<P> {
         Ok(Self {
             missing,
             forward,
-            name: route.name.map(Arc::from),
-            service_name: service.and_then(|service| service.name.as_deref()).map(Arc::from),
-            id: route.id.into(),
-            service_id: route.service_id.map(Arc::from),
             chain,
-            places: Arc::new(Places::new(
+            facts: Arc::new(RouteFacts {
+                number: fresh_id(),
+                id: route.id.into(),
+                name: route.name.map(Box::from),
+                service_id: route.service_id.map(Box::from),
+                service_name: service.and_then(|service| service.name.as_deref()).map(Box::from),
                 hosts,
-                route.uri.into_iter().chain(route.uris.into_iter().flatten()).collect(),
-            )),
+                patterns: route.uri.into_iter().chain(route.uris.into_iter().flatten()).collect(),
+            }),
             priority: route.priority,
             methods,
             networks,

@@ -119,10 +119,10 @@ impl Exchange {
         let identity = self.identity.as_ref();
         match name {
             "request_id" => Some(&record.request_id),
-            "route_id" => record.route_id.as_deref(),
-            "route_name" => record.route_name.as_deref(),
-            "service_id" => record.service_id.as_deref(),
-            "service_name" => record.service_name.as_deref(),
+            "route_id" => record.route_id(),
+            "route_name" => record.route_name(),
+            "service_id" => record.service_id(),
+            "service_name" => record.service_name(),
             "consumer_name" => identity.map(|identity| &*identity.name),
             "consumer_group_id" => identity.and_then(|identity| identity.group_id.as_deref()),
             "request_type" => Some(record.request_type()),

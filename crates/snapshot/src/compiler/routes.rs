@@ -245,11 +245,11 @@ fn parts_of(route: &Route) -> Vec<(Kind, String)> {
 }
 
 fn each_place<P>(route: &CompiledRoute<P>, age: u64, mut each: impl FnMut(Place<'_>)) {
-    for pattern in &route.places.patterns {
-        if route.places.hosts.is_empty() {
+    for pattern in &route.facts.patterns {
+        if route.facts.hosts.is_empty() {
             each(Place { host: None, pattern, priority: route.priority, age });
         }
-        for host in &route.places.hosts {
+        for host in &route.facts.hosts {
             each(Place { host: Some(host), pattern, priority: route.priority, age });
         }
     }

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Attempt, Client, Outcome, Record, Request};
+use a6_snapshot::{Attempt, Client, Outcome, Record, Request, RouteFacts};
 use http::{Method, StatusCode, Version};
 
 use super::*;
@@ -73,8 +73,8 @@ fn the_request_is_told_as_nginx_tells_it() {
     let mut record = record();
     record.status = Some(StatusCode::OK);
     record.response_bytes = 41;
-    record.route_id = Some("r1".into());
-    record.route_name = Some("chat".into());
+    let route = RouteFacts { id: "r1".into(), name: Some("chat".into()), ..RouteFacts::default() };
+    record.route = Some(Arc::new(route));
     record.end(Outcome::Complete);
     check(
         &request,

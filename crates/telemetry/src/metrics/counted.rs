@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use a6_snapshot::{CacheUse, Record};
+use a6_snapshot::Record;
 
 use super::spec::{Of, variant};
 use super::thread::Counting;
@@ -21,7 +21,6 @@ pub(super) fn count(counting: &Counting<'_>, record: &Record) {
     if record.protocol.is_some() {
         count_model(counting, record);
     }
-    count_cache(counting, record);
 }
 
 /// Every request to a model counts in the distributions of tokens, those included that failed: with 0.
@@ -41,19 +40,6 @@ fn count_model(counting: &Counting<'_>, record: &Record) {
     counting.add(Of::LlmLatency, variant::TOTAL, micros(last));
     if record.stream {
         counting.add(Of::LlmLatency, variant::TTFT, micros(first));
-    }
-}
-
-fn count_cache(counting: &Counting<'_>, record: &Record) {
-    let Some(note) = &record.cache else { return };
-    match note.used {
-        CacheUse::ExactHit => counting.add(Of::CacheHits, variant::EXACT, 1),
-        CacheUse::SemanticHit => counting.add(Of::CacheHits, variant::SEMANTIC, 1),
-        CacheUse::Miss => counting.add(Of::CacheMisses, variant::ONLY, 1),
-        CacheUse::Bypass => counting.add(Of::CacheBypasses, variant::ONLY, 1),
-    }
-    if let Some(took) = note.embedding {
-        counting.add(Of::CacheEmbedding, variant::ONLY, micros(took));
     }
 }
 

@@ -1,5 +1,5 @@
 use a6_core::FaultKind;
-use a6_snapshot::{Outcome, Record, Request};
+use a6_snapshot::{Outcome, Record, Request, RouteFacts};
 
 /// Of a model's name a label has at most so many bytes, as in APISIX.
 const MAX_MODEL: usize = 128;
@@ -34,6 +34,7 @@ pub(super) enum Field {
 /// are the names of models alone.
 pub(super) struct Facts<'a> {
     code: &'a str,
+    route: Option<&'a RouteFacts>,
     route_id: &'a str,
     route_name: &'a str,
     service_id: &'a str,
@@ -54,16 +55,17 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// A request that is over, or one on its way to a model.
     pub(super) fn of(request: &Request, record: &'a Record, prefer_name: bool) -> Self {
-        let (matched_uri, matched_host) = match &record.places {
-            Some(places) => (places.pattern(request.original_path()), places.host(request.host())),
+        let (matched_uri, matched_host) = match &record.route {
+            Some(route) => (route.pattern(request.original_path()), route.host(request.host())),
             None => ("", ""),
         };
         Self {
             code: code(record),
-            route_id: record.route_id.as_deref().unwrap_or_default(),
-            route_name: record.route_name.as_deref().unwrap_or_default(),
-            service_id: record.service_id.as_deref().unwrap_or_default(),
-            service_name: record.service_name.as_deref().unwrap_or_default(),
+            route: record.route.as_deref(),
+            route_id: record.route_id().unwrap_or_default(),
+            route_name: record.route_name().unwrap_or_default(),
+            service_id: record.service_id().unwrap_or_default(),
+            service_name: record.service_name().unwrap_or_default(),
             matched_uri,
             matched_host,
             consumer: record.consumer.as_deref().unwrap_or_default(),
@@ -105,14 +107,16 @@ impl<'a> Facts<'a> {
 
     /// Appends what tells these facts from all others.
     pub(super) fn write_key(&self, key: &mut Vec<u8>) {
+        // The number stands for all that a route says of itself, and mostly for what it was found by.
+        key.extend_from_slice(&self.route.map_or(0, |route| route.number).to_ne_bytes());
+        if self.route.is_some_and(RouteFacts::has_several_patterns) {
+            for value in [self.matched_uri, self.matched_host] {
+                key.extend_from_slice(value.as_bytes());
+                key.push(END);
+            }
+        }
         let all = [
             self.code,
-            self.route_id,
-            self.route_name,
-            self.service_id,
-            self.service_name,
-            self.matched_uri,
-            self.matched_host,
             self.consumer,
             self.node,
             self.request_type,

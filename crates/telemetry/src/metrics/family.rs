@@ -86,7 +86,6 @@ impl Family {
             Kind::Histogram(buckets) => Some(match buckets {
                 Buckets::HttpLatency => Bounds::new(&options.http_latency, &LATENCY_MS, 1_000),
                 Buckets::LlmLatency => Bounds::new(&options.llm_latency, &LATENCY_MS, 1_000),
-                Buckets::EmbeddingLatency => Bounds::new(&options.embedding_latency, &LATENCY_MS, 1_000),
                 Buckets::PromptTokens => Bounds::new(&options.prompt_tokens, &TOKENS, 1),
                 Buckets::CompletionTokens => Bounds::new(&options.completion_tokens, &TOKENS, 1),
             }),

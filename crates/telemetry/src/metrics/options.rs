@@ -13,8 +13,6 @@ pub struct MetricsOptions {
     pub prompt_tokens: Vec<f64>,
     /// Upper bounds for `llm_completion_tokens_dist`.
     pub completion_tokens: Vec<f64>,
-    /// Upper bounds in ms for `ai_cache_embedding_latency`.
-    pub embedding_latency: Vec<f64>,
     /// By family, without prefix.
     pub metrics: Vec<(String, MetricOptions)>,
     /// The path at which a route with `public-api` serves the text; none where a listener of its own does.

@@ -27,7 +27,6 @@ pub(super) enum Buckets {
     LlmLatency,
     PromptTokens,
     CompletionTokens,
-    EmbeddingLatency,
 }
 
 impl Kind {
@@ -42,15 +41,11 @@ impl Kind {
 }
 
 /// How many families there are.
-pub(super) const COUNT: usize = 15;
+pub(super) const COUNT: usize = 11;
 
 /// The families, in the order of [`SPECS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Of {
-    CacheBypasses,
-    CacheEmbedding,
-    CacheHits,
-    CacheMisses,
     Outcomes,
     UsageUnknown,
     Bandwidth,
@@ -86,19 +81,6 @@ const LLM: &[(&str, Field)] = &[
     ("llm_model", Field::Model),
 ];
 
-/// The labels of `ai_cache_*`.
-const CACHE: &[(&str, Field)] = &[
-    ("route", Field::RouteName),
-    ("route_id", Field::RouteId),
-    ("service", Field::ServiceName),
-    ("service_id", Field::ServiceId),
-    ("consumer", Field::Consumer),
-    ("node", Field::Node),
-    ("request_type", Field::RequestType),
-    ("request_llm_model", Field::RequestModel),
-    ("llm_model", Field::Model),
-];
-
 const fn counter(
     name: &'static str,
     help: &'static str,
@@ -118,18 +100,6 @@ const fn histogram(
 
 /// Every family, by name. Names, texts and the order of labels are APISIX's; those that begin with `a6_` are our own.
 pub(super) static SPECS: [FamilySpec; COUNT] = [
-    counter("ai_cache_bypasses_total", "Total AI cache bypassed requests", CACHE),
-    histogram(
-        "ai_cache_embedding_latency",
-        "Latency of AI cache embedding calls in milliseconds",
-        CACHE,
-        Buckets::EmbeddingLatency,
-    ),
-    FamilySpec {
-        leading: Some(("layer", &["exact", "semantic"])),
-        ..counter("ai_cache_hits_total", "Total AI cache hits served, per cache layer", CACHE)
-    },
-    counter("ai_cache_misses_total", "Total AI cache misses", CACHE),
     counter(
         "a6_outcomes_total",
         "How requests ended, and the first thing that went wrong",
@@ -217,8 +187,6 @@ pub(super) static SPECS: [FamilySpec; COUNT] = [
 /// Places of the values of leading labels.
 pub(super) mod variant {
     pub(in super::super) const ONLY: usize = 0;
-    pub(in super::super) const EXACT: usize = 0;
-    pub(in super::super) const SEMANTIC: usize = 1;
     pub(in super::super) const EGRESS: usize = 0;
     pub(in super::super) const INGRESS: usize = 1;
     pub(in super::super) const APISIX: usize = 0;

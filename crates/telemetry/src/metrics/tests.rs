@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Attempt, CacheNote, CacheUse, Client, Meter, Outcome, Places, Record, Request};
+use a6_snapshot::{Attempt, Client, Meter, Outcome, Record, Request, RouteFacts};
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -37,11 +37,20 @@ fn attempt(status: Option<u16>) -> Attempt {
     }
 }
 
+fn route(id: &str) -> RouteFacts {
+    RouteFacts {
+        number: id.parse().unwrap_or(1 << 40),
+        id: id.into(),
+        name: Some("the \"chat\"".into()),
+        hosts: vec!["m.test".into()],
+        patterns: vec!["/x*".into()],
+        ..RouteFacts::default()
+    }
+}
+
 fn record(status: u16, attempts: Vec<Attempt>) -> Record {
     let mut record = Record::begin(Method::POST, 0);
-    record.route_id = Some("r1".into());
-    record.route_name = Some("the \"chat\"".into());
-    record.places = Some(Arc::new(Places::new(vec!["m.test".into()], vec!["/x*".into()])));
+    record.route = Some(Arc::new(route("r1")));
     record.status = StatusCode::from_u16(status).ok();
     record.duration = Some(Duration::from_millis(12));
     record.request_length = 100;
@@ -77,10 +86,6 @@ fn told(records: &[Record]) -> String {
 #[test]
 fn families_stand_where_their_names_say() {
     let places = [
-        (Of::CacheBypasses, "ai_cache_bypasses_total"),
-        (Of::CacheEmbedding, "ai_cache_embedding_latency"),
-        (Of::CacheHits, "ai_cache_hits_total"),
-        (Of::CacheMisses, "ai_cache_misses_total"),
         (Of::Outcomes, "a6_outcomes_total"),
         (Of::UsageUnknown, "a6_llm_usage_unknown_total"),
         (Of::Bandwidth, "bandwidth"),
@@ -113,7 +118,7 @@ fn an_ordinary_request() {
     let first = samples(&text, "apisix_http_latency_bucket").remove(0);
     assert_eq!(first, format!("type=\"apisix\",{labels},le=\"5\" 1"));
     assert_eq!(samples(&text, "apisix_a6_outcomes_total"), [r#"route="r1",outcome="complete",error="" 1"#]);
-    assert!(!text.contains("llm_prompt_tokens") && !text.contains("ai_cache"), "{text}");
+    assert!(!text.contains("llm_prompt_tokens"), "{text}");
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert!(names.is_sorted() && names.contains(&"apisix_http_status counter"), "{names:?}");
 }
@@ -164,25 +169,6 @@ fn a_model_s_answers() {
     assert_eq!(latencies, expected.map(|(kind, labels)| format!("type=\"{kind}\",{labels} 1")));
     let unknown = samples(&text, "apisix_a6_llm_usage_unknown_total");
     assert_eq!(unknown, [r#"route_id="r1",consumer="",node="ai-proxy-openai",llm_model="gpt-b" 1"#]);
-}
-
-#[test]
-fn what_a_cache_did() {
-    let uses = [CacheUse::ExactHit, CacheUse::SemanticHit, CacheUse::Miss, CacheUse::Bypass];
-    let records = uses.map(|used| {
-        let mut record = model(200, Vec::new());
-        let embedding = (used == CacheUse::SemanticHit).then_some(Duration::from_millis(7));
-        record.cache = Some(Box::new(CacheNote { used, embedding }));
-        record
-    });
-    let text = told(&records);
-    let hits = samples(&text, "apisix_ai_cache_hits_total");
-    assert!(hits[0].starts_with("layer=\"exact\",route=\"the \\\"chat\\\"\",route_id=\"r1\","), "{hits:?}");
-    assert!(hits.len() == 2 && hits[1].starts_with("layer=\"semantic\","), "{hits:?}");
-    for family in ["ai_cache_misses_total", "ai_cache_bypasses_total", "ai_cache_embedding_latency_count"] {
-        let found = samples(&text, &format!("apisix_{family}"));
-        assert!(found.len() == 1 && found[0].ends_with(" 1"), "{family} {found:?}");
-    }
 }
 
 #[test]
@@ -264,7 +250,7 @@ fn there_is_a_bound_and_sums_stay_true() {
     let thread = metrics.thread();
     for number in 0..family::MAX_SERIES + 7 {
         let mut record = record(200, Vec::new());
-        record.route_id = Some(number.to_string().into());
+        record.route = Some(Arc::new(route(&number.to_string())));
         thread.settle(BY_ID, &request("/x"), &record);
     }
     let statuses = samples(&metrics.text(), "apisix_http_status");

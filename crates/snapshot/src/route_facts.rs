@@ -1,16 +1,28 @@
 use crate::router::reach_of;
 
-/// Where a route listens: by which hosts and which paths it is found.
-#[derive(Debug, Default)]
-pub struct Places {
-    pub(crate) hosts: Vec<String>,
-    pub(crate) patterns: Vec<String>,
+/// What is told of a route: one for all of its requests.
+#[derive(Clone, Debug, Default)]
+pub struct RouteFacts {
+    /// Tells it from all other routes of this process, and from earlier states of the same route.
+    pub number: u64,
+    /// Its id.
+    pub id: Box<str>,
+    /// Its name.
+    pub name: Option<Box<str>>,
+    /// Its service's id.
+    pub service_id: Option<Box<str>>,
+    /// Its service's name.
+    pub service_name: Option<Box<str>>,
+    /// The hosts by which it is found; empty where every host is.
+    pub hosts: Vec<String>,
+    /// The paths by which it is found.
+    pub patterns: Vec<String>,
 }
 
-impl Places {
-    /// A route that is found by these.
-    pub fn new(hosts: Vec<String>, patterns: Vec<String>) -> Self {
-        Self { hosts, patterns }
+impl RouteFacts {
+    /// Whether requests may be found by different patterns.
+    pub fn has_several_patterns(&self) -> bool {
+        self.patterns.len() > 1 || self.hosts.len() > 1
     }
 
     /// The path pattern by which a path was found here: the exact one, else the one with the longest literal beginning.
@@ -52,7 +64,7 @@ mod tests {
     fn what_a_request_was_found_by() {
         let of = |hosts: &[&str], patterns: &[&str]| {
             let owned = |all: &[&str]| all.iter().map(|text| (*text).to_string()).collect();
-            Places::new(owned(hosts), owned(patterns))
+            RouteFacts { hosts: owned(hosts), patterns: owned(patterns), ..RouteFacts::default() }
         };
         let several = of(&["*.a.test", "b.a.test", "*"], &["/v1/*", "/*", "/v1/chat", "/a/*/b"]);
         let cases = [

@@ -45,9 +45,13 @@ fn without_a_certificate_that_is_believed_the_handshake_fails() {
         assert_eq!(get(&client.clone().showing(&known)).unwrap().0, 200);
     }
 
-    // Another authority counts for the next handshake.
+    // Another authority counts for the next handshake, and for the next request of who was let in by the first.
+    let mut open = client.clone().showing(&clients.client()).connect(gateway.tls, "a.test").unwrap();
+    let again = request("GET", "/x", &[("Host", "a.test")], b"");
+    assert_eq!(open.ask(&again).unwrap().0, 200);
     let asking = json!({"client": {"ca": strangers.pem()}});
     gateway.put("ssls/1", &servers.server(&["a.test"]).ssl(&["a.test"], asking));
+    assert_eq!(open.ask(&again).unwrap().0, 400);
     assert!(get(&client.clone().showing(&clients.client())).is_err());
     assert_eq!(get(&client.showing(&strangers.client())).unwrap().0, 200);
 }

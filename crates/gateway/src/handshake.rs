@@ -156,8 +156,9 @@ async fn shake<P: Plugin>(worker: &Worker<P>, socket: TcpStream) -> Result<Shake
     let stream = begun.into_stream(host.config()).await.map_err(gone)?;
     let (_, session) = stream.get_ref();
     let speaks_http2 = session.alpn_protocol() == Some(b"h2");
-    let is_verified = session.peer_certificates().is_some_and(|shown| host.believes(shown));
-    Ok(Shaken { secured: Secured { name, host, is_verified }, speaks_http2, stream })
+    let shown: Box<[_]> = session.peer_certificates().unwrap_or_default().into();
+    let is_verified = host.believes(&shown);
+    Ok(Shaken { secured: Secured { name, host, shown, is_verified }, speaks_http2, stream })
 }
 
 /// Tells a client that nobody here has the name. It may have gone.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use a6_snapshot::{TlsHost, TlsHosts};
+use rustls::pki_types::CertificateDer;
 
 const NO_CERTIFICATE: &str = "this host needs a client certificate that it believes";
 const OTHER_NAME: &str = "the Host is not the name of the TLS handshake, and it needs a client certificate: connect to it by its name";
@@ -12,7 +13,9 @@ pub(crate) struct Secured {
     pub(crate) name: Box<str>,
     /// Who has answered to it.
     pub(crate) host: Arc<TlsHost>,
-    /// Whether the client has shown a certificate that is believed.
+    /// What the client has shown, first its own.
+    pub(crate) shown: Box<[CertificateDer<'static>]>,
+    /// Whether that host believes it.
     pub(crate) is_verified: bool,
 }
 
@@ -23,11 +26,17 @@ impl Secured {
         if !self.is_verified && !self.host.is_open(path) {
             return Some(NO_CERTIFICATE);
         }
+        if !hosts.asks_clients() {
+            return None;
+        }
         let asked = hosts.find(host)?;
         if asked.is_open(path) {
             return None;
         }
-        if !self.is_verified {
+        // Since the handshake the authorities may have been replaced, because one is trusted no longer.
+        let is_verified =
+            if Arc::ptr_eq(asked, &self.host) { self.is_verified } else { asked.believes(&self.shown) };
+        if !is_verified {
             return Some(NO_CERTIFICATE);
         }
         let name = self.name.strip_suffix('.').unwrap_or(&self.name);

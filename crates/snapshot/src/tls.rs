@@ -42,7 +42,12 @@ pub struct TlsHosts {
     exact: HashMap<Box<str>, Arc<TlsHost>>,
     /// By what follows the `*`.
     wildcard: HashMap<Box<str>, Arc<TlsHost>>,
+    asks_clients: bool,
 }
+
+/// No name of a host is longer (RFC 1035 §2.3.4), nor one of its labels: what clients send may be.
+const LONGEST_NAME: usize = 253;
+const LONGEST_LABEL: usize = 63;
 
 /// A certificate resource, ready for handshakes.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ impl TlsHosts {
     pub(crate) fn new<'a>(hosts: impl Iterator<Item = &'a Arc<TlsHost>>) -> Self {
         let mut table = Self::default();
         for host in hosts {
+            table.asks_clients |= host.clients.is_some();
             for name in &host.names {
                 let (place, name) = match name.strip_prefix('*') {
                     Some(rest) => (&mut table.wildcard, rest),
@@ -68,11 +74,19 @@ impl TlsHosts {
         table
     }
 
+    /// Whether anybody asks clients for certificates.
+    pub fn asks_clients(&self) -> bool {
+        self.asks_clients
+    }
+
     /// Who answers to that name: who has the name itself, else who has the longest pattern. The star of a pattern stands for
     /// what a name's first label has before the pattern's rest; alone it stands for any name.
     pub fn find(&self, name: &str) -> Option<&Arc<TlsHost>> {
+        if name.len() > LONGEST_NAME + 1 {
+            return self.wildcard.get("");
+        }
         let name = plain(name);
-        let label = name.find('.').unwrap_or(name.len());
+        let label = name.find('.').unwrap_or(name.len()).min(LONGEST_LABEL);
         let mut rests = (1..=label).filter_map(|at| name.get(at..));
         self.exact
             .get(&*name)

@@ -53,6 +53,13 @@ fn a_name_finds_its_certificate() {
         assert_eq!(place(&some, name), expected, "{name}");
         assert_eq!(place(&all, name), expected.or(Some(4)), "{name}");
     }
+    // What is too long for a name or its label is no host's, and costs no look-up for each of its bytes.
+    for name in
+        ["x".repeat(100_000), format!("{}b.test", "x".repeat(64)), format!("{}.test", "x.".repeat(125))]
+    {
+        assert_eq!((place(&some, &name), place(&all, &name)), (None, Some(4)), "{}", name.len());
+    }
+    assert_eq!(place(&some, &format!("{}b.test", "x".repeat(62))), Some(3));
 }
 
 #[test]

@@ -188,3 +188,67 @@ fn a_stream_that_nobody_knows_ends_where_its_transport_does() {
         );
     }
 }
+
+/// A text within gzip, stored as it is.
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap();
+    let mut crc = !0u32;
+    for byte in text {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
+        }
+    }
+    let stored = [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), text].concat();
+    let trailer = [(!crc).to_le_bytes(), u32::from(length).to_le_bytes()].concat();
+    [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255][..], &stored, &trailer].concat()
+}
+
+#[test]
+fn a_compression_that_breaks_off_is_no_end_however_the_transport_ends() {
+    let upstream = Scripted::start(Vec::new());
+    let gateway = Setup::new().start();
+    gateway.put("routes/r", &ai_route("/*", &upstream.url(), json!({"provider": "openai"})));
+    let text = "data: {\"text\":\"a\"}\n\ndata: {\"text\":\"b\"}\n\n";
+    let packed = gzip(text.as_bytes());
+    let head = HEAD.replace("Transfer", "Content-Encoding: gzip\r\nTransfer");
+    for cut in [packed.len(), packed.len() - 1, packed.len() - 8, packed.len() - 9, 20] {
+        let body = chunk(&packed[..cut]);
+        upstream.set(vec![Step::Send([head.clone().into_bytes(), body, chunk("")].concat())]);
+        let body = json!({"prompt": "x", "stream": true});
+        let answer = support::post(gateway.data, "/v1/completions", &[], &body);
+        let is_whole = cut == packed.len();
+        assert_eq!(answer.clean_end, is_whole, "{cut}: {}", answer.text());
+        assert_eq!(answer.text() == text, is_whole, "{cut}: {}", answer.text());
+    }
+    let outcomes: Vec<_> = gateway.exactly(5).iter().map(|record| record["outcome"].clone()).collect();
+    assert_eq!(outcomes[0], "complete");
+    assert!(outcomes[1..].iter().all(|outcome| outcome == "upstream_truncated"), "{outcomes:?}");
+}
+
+#[test]
+fn what_ends_with_the_connection_is_judged_by_what_it_is() {
+    let upstream = Scripted::start(Vec::new());
+    let gateway = Setup::new().start();
+    gateway.put("routes/r", &ai_route("/*", &upstream.url(), json!({"provider": "openai"})));
+    let large = format!("{{\"image\":\"{}\"}}", "x".repeat(5 << 20));
+    let cases: [(&str, &str, bool); 6] = [
+        ("text/event-stream", "data: {\"text\":\"a\"}\n\n", true),
+        ("text/event-stream", "data: {\"text\":\"a\"}\n\ndata: {\"te", false),
+        ("application/x-ndjson", "{\"a\":1}\n{\"a\":2}\n", true),
+        ("application/json; charset=utf-8", "{\"a\":1}", true),
+        ("application/json", "{\"a\":1", false),
+        // Too long to be read: nobody but the transport can tell.
+        ("application/json", &large, true),
+    ];
+    for (kind, body, is_whole) in cases {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n");
+        upstream.set(vec![Step::Send([head.as_bytes(), body.as_bytes()].concat()), Step::Fin]);
+        let asked = json!({"prompt": "x", "stream": kind.starts_with("text/")});
+        let answer = support::post(gateway.data, "/v1/completions", &[], &asked);
+        assert_eq!((answer.status, answer.clean_end), (200, is_whole), "{kind} {:.60}", answer.text());
+        // Half an event goes to nobody.
+        let seen = body.strip_suffix("data: {\"te").unwrap_or(body);
+        assert!(answer.text().starts_with(seen), "{kind} {:.60}", answer.text());
+    }
+}

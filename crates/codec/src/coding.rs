@@ -55,6 +55,8 @@ impl Coding {
 pub struct Inflater {
     decoder: Decoder,
     max: usize,
+    /// Nothing has come yet.
+    is_untouched: bool,
 }
 
 #[allow(
@@ -84,7 +86,7 @@ impl Inflater {
             Coding::Deflate => Decoder::Deflate,
             Coding::Brotli => Decoder::Brotli(DecompressorWriter::new(Sink::new(max), BUFFER)),
         };
-        Self { decoder, max }
+        Self { decoder, max, is_untouched: true }
     }
 
     /// What the next piece makes known.
@@ -93,6 +95,7 @@ impl Inflater {
     /// The body is broken or hides too much; nothing may be pushed after that.
     pub fn push(&mut self, piece: &[u8]) -> Result<Vec<u8>, CodingError> {
         let Some(first) = piece.first() else { return Ok(Vec::new()) };
+        self.is_untouched = false;
         if let Decoder::Deflate = self.decoder {
             // The first byte of zlib names the method, which is always 8. A bare stream that begins so is not written by
             // anybody: it would be a stored block with padding that is not zero.
@@ -120,6 +123,21 @@ impl Inflater {
                 decoder.get_mut().give(done)
             }
             Decoder::Deflate => Ok(Vec::new()),
+        }
+    }
+
+    /// At the end of the body: whether the coding has come to its end as well, or something of it is missing. Nothing may
+    /// be pushed after that.
+    pub fn is_at_end(&mut self) -> bool {
+        // A decoder at its end takes no further byte; one that is not waits for it.
+        let is_full = |decoder: &mut dyn Write| matches!(decoder.write(&[0]), Ok(0));
+        match &mut self.decoder {
+            _ if self.is_untouched => true,
+            Decoder::Deflate => true,
+            Decoder::Gzip(decoder) => decoder.try_finish().is_ok(),
+            Decoder::Zlib(decoder) => is_full(decoder),
+            Decoder::Bare(decoder) => is_full(decoder),
+            Decoder::Brotli(decoder) => decoder.close().is_ok(),
         }
     }
 }
@@ -203,6 +221,20 @@ mod tests {
             let mut inflater = Inflater::new(coding, 1 << 20);
             let text: Vec<u8> = body.chunks(1).flat_map(|byte| inflater.push(byte).unwrap()).collect();
             assert_eq!(text, TEXT, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_anywhere_is_no_end() {
+        let mut bodies = compressed();
+        bodies.push((Coding::Brotli, b"\x0b\x04\x80{\"a\":\"b\"}\x03".to_vec()));
+        for (coding, body) in bodies {
+            for cut in 0..=body.len() {
+                let mut inflater = Inflater::new(coding, 1 << 20);
+                inflater.push(&body[..cut]).unwrap();
+                let is_whole = cut == 0 || cut == body.len();
+                assert_eq!(inflater.is_at_end(), is_whole, "{coding:?} cut at {cut} of {}", body.len());
+            }
         }
     }
 

@@ -125,11 +125,12 @@ pub(crate) fn stream_kind(headers: &HeaderMap, status: StatusCode, asked: bool) 
     is_event_stream(headers, status, asked).then_some(StreamKind::Events)
 }
 
-/// Whether a provider's answer is JSON: it says so, or it says nothing.
+/// Whether a provider's answer is one JSON text: it says so, or it says nothing.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    const NAME: &[u8] = b"json";
     headers.get(CONTENT_TYPE).is_none_or(|value| {
-        value.as_bytes().windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
+        let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        let essence = essence.trim_ascii().to_ascii_lowercase();
+        essence.ends_with(b"/json") || essence.ends_with(b"+json")
     })
 }
 

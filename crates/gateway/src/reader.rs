@@ -1,7 +1,7 @@
 use a6_codec::coding::Inflater;
 use a6_codec::sse::SseDecoder;
 use a6_core::{Fault, FaultKind};
-use a6_protocols::{End, PlainReader, StreamReader};
+use a6_protocols::{End, PlainReader, Protocol, StreamReader};
 use a6_snapshot::{Frame, Outcome, Record};
 use bytes::Bytes;
 
@@ -67,12 +67,16 @@ impl Reader {
     pub(crate) fn judge(&mut self, record: &mut Record, framed: bool) -> (Option<Outcome>, Frame) {
         let is_error = record.status.is_some_and(|status| !status.is_success());
         let (outcome, tail, is_stream) = match self {
-            Self::Events { decoder, stream, .. } => {
+            Self::Events { inflater, decoder, stream } => {
                 let (tail, is_whole) = decoder.finish(stream);
+                // The client sees what is inside the coding, so that it cannot find out by itself.
+                let is_whole = is_whole && inflater.as_mut().is_none_or(|inflater| inflater.is_at_end());
+                // Where only the transport can tell, it can: but a connection that closes within an event was cut.
+                let ends_well = is_whole && (framed || tail.is_empty());
                 let framed = framed && is_whole;
                 let outcome = match stream.end() {
                     End::Complete => Some(Outcome::Complete),
-                    End::Unjudged if is_whole => Some(Outcome::Complete),
+                    End::Unjudged if ends_well => Some(Outcome::Complete),
                     End::UpstreamError => Some(Outcome::UpstreamError),
                     End::CompleteWithoutTerminal if framed => {
                         record.fail(&Fault::upstream(FaultKind::UpstreamNoDone, NO_DONE));
@@ -85,12 +89,15 @@ impl Reader {
                 (outcome, tail, true)
             }
             Self::Plain(reader) => {
-                let told = reader.finish(!framed).unwrap_or_default();
+                let told = reader.finish(!framed);
+                // Of an answer of no known protocol that is too long to be read the connection alone can tell.
+                let is_unknown = told.is_none() && record.protocol == Some(Protocol::Passthrough.name());
+                let told = told.unwrap_or_default();
                 record.usage = told.usage;
                 record.has_tool_calls = told.has_tool_calls;
                 // An end by connection close may be a cut. Only a text that ends by itself is whole then; a provider's
                 // error page is passed as it comes.
-                let is_whole = framed || told.is_whole || is_error;
+                let is_whole = framed || told.is_whole || is_unknown || is_error;
                 (is_whole.then_some(Outcome::Complete), Bytes::new(), false)
             }
             // Where the connection ends the body, its end is all that can be known (RFC 9112 §6.3).

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use a6_mock::{Exchange, Mock, Options};
 use serde_json::{Value, json};
-use support::{Blackhole, Gateway, Setup, chat, closed_port};
+use support::{Blackhole, Gateway, Scripted, Setup, Step, chat, closed_port};
 
 const RSA_KEY: &str = include_str!("../../crates/upstream/src/google/rsa.pem");
 
@@ -162,4 +162,37 @@ fn an_account_that_cannot_be_used_is_refused_when_it_is_written() {
         let text = answer.to_string();
         assert!(status == 400 && text.contains(expected) && !text.contains("c2Vj"), "{status} {text}");
     }
+}
+
+#[test]
+fn an_answer_without_a_usable_token_is_told_once_and_not_asked_for_again_at_once() {
+    let provider = mock(3600);
+    let gateway = Setup::new().start();
+    let plain = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{\"access_token\":\"half".to_vec();
+    let over = r#"{"access_token":"t","expires_in":0}"#;
+    let cases = [
+        ("nonsense", plain("200 OK", "<html>"), "there is no usable access_token"),
+        ("another type", plain("200 OK", r#"{"access_token":7}"#), "there is no usable access_token"),
+        ("a line end", plain("200 OK", r#"{"access_token":"a\r\nb: c"}"#), "there is no usable access_token"),
+        ("over at once", plain("200 OK", over), "was over when it came"),
+        ("too long", plain("200 OK", &"x".repeat(70_000)), "is longer than 65536 bytes"),
+        ("overloaded", plain("503 Service Unavailable", "later"), "answered 503 Service Unavailable"),
+        ("cut", cut, "closed"),
+    ];
+    for (name, answer, expected) in cases {
+        let endpoint = Scripted::start(vec![Step::Send(answer), Step::Fin]);
+        let account: SocketAddr = endpoint.url().trim_start_matches("http://").parse().unwrap();
+        let conf = json!({"service_account_json": self::account(account).to_string()});
+        gateway.put("routes/r", &route(&provider, &conf, 5_000));
+        for _ in 0..3 {
+            let answer = ask(&gateway);
+            assert_eq!(answer.status, 502, "{name}: {}", answer.text());
+            assert!(answer.text().contains(expected), "{name}: {}", answer.text());
+        }
+        assert_eq!(endpoint.received().len(), 1, "{name}");
+    }
+    assert!(provider.ledger().is_empty());
 }

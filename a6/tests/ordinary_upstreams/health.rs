@@ -155,3 +155,37 @@ fn checks_can_be_switched_off_for_the_whole_gateway() {
     assert_eq!((a.count(), b.count()), (0, 0));
     assert_eq!(node(&gateway, b.address).map(|node| node["status"].clone()), Some(json!("healthy")));
 }
+
+#[test]
+fn more_nodes_than_may_be_asked_at_once_are_all_asked() {
+    let gateway = start();
+    let well = Echo::start("well");
+    // Connections are made to each of them, and nobody answers.
+    let quiet: Vec<_> = (0..12).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let mut all: Vec<_> = quiet.iter().map(|quiet| (quiet.local_addr().unwrap(), 1)).collect();
+    all.push((well.address, 1));
+    let checks = json!({"active": {
+        "timeout": 0.1, "concurrency": 2, "http_path": "/probe",
+        "unhealthy": {"interval": 3600, "timeouts": 1},
+    }});
+    lead(&gateway, &json!({"retries": 0, "nodes": nodes(&all), "checks": checks}));
+    for (address, _) in &all[..12] {
+        until(&gateway, *address, "unhealthy");
+    }
+    assert_eq!(who(&get(&gateway, "/")), "well");
+}
+
+#[test]
+fn an_answer_that_is_none_is_a_failed_connection() {
+    let gateway = start();
+    let a = Echo::start("a");
+    let garbage = super::backend(|mut stream| {
+        use std::io::{Read, Write};
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+    });
+    let checks = json!({"active": {"http_path": "/probe", "unhealthy": {"interval": 1, "tcp_failures": 1}}});
+    lead(&gateway, &checked([a.address, garbage], checks));
+    until(&gateway, garbage, "unhealthy");
+    assert!((0..4).all(|_| who(&get(&gateway, "/")) == "a"));
+}

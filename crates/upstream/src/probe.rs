@@ -65,12 +65,21 @@ async fn tend(prober: Rc<Prober>, checked: Weak<Checked>) {
                 }
             }
             let waiting = due.iter().zip(&busy).filter(|(_, busy)| !**busy).map(|(due, _)| *due);
-            waiting
-                .min()
-                .map_or(now + LINGER, |first| first.clamp(now + Duration::from_millis(1), now + LINGER))
+            // Who is due already waits for the end of another probe.
+            let next = waiting.filter(|due| *due > now).min();
+            next.map_or(now + LINGER, |next| next.min(now + LINGER))
         };
         tokio::select! {
-            Some(Ok((place, again))) = probes.join_next() => (busy[place], due[place]) = (false, again),
+            Some(ended) = probes.join_next() => match ended {
+                Ok((place, again)) => (busy[place], due[place]) = (false, again),
+                Err(error) if error.is_cancelled() => {}
+                // Nobody knows whose it was: all are asked anew.
+                Err(error) => {
+                    tracing::error!(%error, "a health check panicked; this is a bug, please report it");
+                    probes.abort_all();
+                    busy.fill(false);
+                }
+            },
             () = tokio::time::sleep_until(next.into()) => {}
         }
     }

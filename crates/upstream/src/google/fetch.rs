@@ -60,10 +60,19 @@ async fn fetch_for(ask: Ask, upstream: Rc<Upstream>, clock: Clock) {
         let cause = format!("{} took longer than {} ms", account.target, LIMIT.as_millis());
         Err(Fault::upstream(FaultKind::UpstreamTimeout, cause))
     });
+    let now = clock.unix_ms();
+    // It would be asked for again at once, and again.
+    let result = result.and_then(|token| match token.until > now {
+        true => Ok(token),
+        false => {
+            let cause = format!("the token of {} was over when it came; see max_ttl", account.target);
+            Err(Fault::upstream(FaultKind::UpstreamProtocol, cause))
+        }
+    });
     if let Err(fault) = &result {
         tracing::warn!(account = %account.client_email, %fault, "no token");
     }
-    slot.0.settle(result.map_err(failed), clock.unix_ms());
+    slot.0.settle(result.map_err(failed), now);
 }
 
 async fn fetch(account: &GoogleAccount, upstream: &Upstream, now: u64) -> Result<Token, Fault> {

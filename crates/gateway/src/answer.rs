@@ -37,11 +37,15 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         Source::Provider { instance, protocol, hides_usage } => {
             let asked = settlement.record.stream;
             let reader = provider_reader(&mut parts, asked, protocol, hides_usage);
-            if let Some(every) = instance.streaming_keepalive.filter(|_| reader.is_judged_stream()) {
+            // What a plugin makes of the body is nobody else's to write into.
+            let may_comment = reader.is_judged_stream() && !has_frame_plugins;
+            if let Some(every) = instance.streaming_keepalive.filter(|_| may_comment) {
                 keep_alive = Some(Box::new(KeepAlive::new(every)));
             }
             bound(&mut limits, &instance, reader.is_judged_stream());
-            if !reader.is_judged_stream() && !has_frame_plugins {
+            // The answer to HEAD has no body, and does not say how long another's would be.
+            let is_silent = settlement.request.method() == Method::HEAD && framing == Framing::Empty;
+            if !reader.is_judged_stream() && !has_frame_plugins && !is_silent {
                 announce_length(&mut parts.headers, status, framing);
             }
             (reader, None)

@@ -145,7 +145,12 @@ pub(crate) fn reaches_client(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(
         name,
-        "retry-after-ms" | "x-should-retry" | "openai-processing-ms" | "openai-version" | "x-amzn-requestid"
+        "retry-after-ms"
+            | "x-should-retry"
+            | "openai-processing-ms"
+            | "openai-version"
+            | "x-amzn-requestid"
+            | "x-amzn-errortype"
     ) || name.ends_with("request-id")
         || name.contains("ratelimit-")
 }

@@ -54,6 +54,11 @@ impl Reader {
         Ok(Frame { data, is_stream, is_last: false })
     }
 
+    /// Whether what is passed on are frames of an AWS event stream.
+    pub(crate) fn is_framed(&self) -> bool {
+        matches!(self, Self::Events { decoder: StreamDecoder::Frames(_), .. })
+    }
+
     /// Whether what was passed on ends where an event ends.
     pub(crate) fn is_between_events(&self) -> bool {
         match self {

@@ -245,7 +245,7 @@ impl<P: Plugin> AnswerStream<P> {
     fn hear(&mut self, frame: &Frame) {
         let log = self.settlement.record.model_log.as_mut();
         if let Some(payload) = log.and_then(|log| log.payload.as_mut()) {
-            transcript::hear(payload, frame);
+            transcript::hear(payload, frame, self.reader.is_framed());
         }
     }
 

@@ -1,8 +1,8 @@
 //! `response-rewrite`: changes what the client is told: status, headers, and the body, as a whole or by patterns.
 
 use std::borrow::Cow;
-use std::io::Read;
 
+use a6_codec::coding::{Coding, Inflater};
 use a6_core::{Fault, FaultKind};
 use a6_resources::PluginSpec;
 use a6_resources::expr::Expr;
@@ -23,7 +23,10 @@ use crate::support::shared::Shared;
 pub(crate) const NAME: &str = "response-rewrite";
 
 const DEFAULT_MAX_BODY: u64 = 64 << 20;
-const DECODER_BUFFER: usize = 4096;
+/// A compressed body is undone in pieces of this size, so that it is held before it has grown much.
+const PIECE: usize = 4 << 10;
+/// No coding makes more of a piece than this.
+const MAX_INFLATED: usize = 8 << 20;
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -48,14 +51,7 @@ enum Work {
     /// All of it is replaced, and that has begun or not.
     Replace { has_begun: bool },
     /// It is collected until it is whole, or as long as it may be.
-    Collect { coding: Coding, collected: BytesMut },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Coding {
-    Plain,
-    Gzip,
-    Brotli,
+    Collect { coding: Option<Coding>, collected: BytesMut },
 }
 
 impl ResponseRewrite {
@@ -94,20 +90,28 @@ impl ResponseRewrite {
         if self.filters.is_empty() {
             return None;
         }
-        let coding = Coding::of(headers)?;
+        let coding = coding(headers)?;
         Some(Work::Collect { coding, collected: BytesMut::new() })
     }
 
-    /// The whole body, decoded and filtered; none if its coding breaks off. What was cut at `max_resp_body_size` may.
-    fn filtered(&self, coding: Coding, body: &[u8]) -> Option<Bytes> {
-        let may_break = body.len() >= self.max_body;
-        let mut body = coding.decoded(body, self.max_body, may_break)?;
+    /// The whole body, decoded and filtered.
+    fn filtered(
+        &self,
+        coding: Option<Coding>,
+        body: &[u8],
+        hold: &mut dyn FnMut(u64) -> Result<(), Fault>,
+    ) -> Result<Bytes, Fault> {
+        let mut body = match coding {
+            Some(coding) => Cow::Owned(decoded(coding, body, self.max_body, hold)?),
+            None => Cow::Borrowed(body),
+        };
         for filter in &self.filters {
             if let Some(changed) = filter.apply(&body) {
+                hold(changed.len() as u64)?;
                 body = Cow::Owned(changed);
             }
         }
-        Some(body.into_owned().into())
+        Ok(body.into_owned().into())
     }
 }
 
@@ -141,45 +145,49 @@ impl Filter {
     }
 }
 
-impl Coding {
-    /// What the head says; none if it is none of these.
-    fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        let Some(coding) = codings.next() else { return Some(Self::Plain) };
-        let coding = coding.to_str().ok().filter(|_| codings.next().is_none())?;
-        match coding.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Some(Self::Plain),
-            "gzip" | "x-gzip" => Some(Self::Gzip),
-            "br" => Some(Self::Brotli),
-            _ => None,
+/// What the head says of the body's coding; none if nobody here can undo it.
+fn coding(headers: &HeaderMap) -> Option<Option<Coding>> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Some(None) };
+    let name = coding.as_bytes().trim_ascii();
+    match codings.next() {
+        Some(_) => None,
+        None if name.is_empty() || name.eq_ignore_ascii_case(b"identity") => Some(None),
+        None => Coding::named(name).map(Some),
+    }
+}
+
+/// The body without its coding, of at most so many bytes, held as it grows. What was cut may break off: then there is what
+/// stands before the break.
+fn decoded(
+    coding: Coding,
+    body: &[u8],
+    max: usize,
+    hold: &mut dyn FnMut(u64) -> Result<(), Fault>,
+) -> Result<Vec<u8>, Fault> {
+    let may_break = body.len() >= max;
+    let mut inflater = Inflater::new(coding, MAX_INFLATED);
+    let mut decoded = Vec::new();
+    for piece in body.chunks(PIECE) {
+        match inflater.push(piece) {
+            Ok(more) => {
+                hold(more.len() as u64)?;
+                decoded.extend_from_slice(&more);
+            }
+            Err(_) if may_break => return Ok(decoded),
+            Err(_) => return Err(broken_coding()),
+        }
+        if decoded.len() >= max {
+            decoded.truncate(max);
+            return Ok(decoded);
         }
     }
-
-    /// The body without its coding, of at most so many bytes. None for a broken one, unless it may break: then there is
-    /// what stands before the break.
-    fn decoded(self, body: &[u8], max: usize, may_break: bool) -> Option<Cow<'_, [u8]>> {
-        let decoded = match self {
-            Self::Plain => return Some(Cow::Borrowed(body)),
-            _ if body.is_empty() => return Some(Cow::Borrowed(body)),
-            Self::Gzip => read(flate2::read::MultiGzDecoder::new(body), max, may_break),
-            Self::Brotli => {
-                read(brotli_decompressor::Decompressor::new(body, DECODER_BUFFER), max, may_break)
-            }
-        };
-        decoded.map(Cow::Owned)
-    }
+    if may_break || inflater.is_at_end() { Ok(decoded) } else { Err(broken_coding()) }
 }
 
-fn read(reader: impl Read, max: usize, may_break: bool) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    let max = u64::try_from(max).unwrap_or(u64::MAX);
-    let whole = reader.take(max).read_to_end(&mut body);
-    (may_break || whole.is_ok()).then_some(body)
-}
-
-fn broken_coding() -> FrameFlow {
+fn broken_coding() -> Fault {
     let text = "the answer's content-encoding breaks off, so that it cannot be filtered";
-    FrameFlow::Abort(Box::new(Fault::upstream(FaultKind::UpstreamTruncated, text)))
+    Fault::upstream(FaultKind::UpstreamTruncated, text)
 }
 
 impl Plugin for ResponseRewrite {
@@ -228,9 +236,10 @@ impl Plugin for ResponseRewrite {
                 if !frame.is_last {
                     return FrameFlow::Hold;
                 }
-                match self.filtered(*coding, collected) {
-                    Some(filtered) => filtered,
-                    None => return broken_coding(),
+                let (coding, collected) = (*coding, std::mem::take(collected));
+                match self.filtered(coding, &collected, &mut |bytes| exchange.body.hold(bytes)) {
+                    Ok(filtered) => filtered,
+                    Err(fault) => return FrameFlow::Abort(Box::new(fault)),
                 }
             }
         };

@@ -53,8 +53,9 @@ impl Shaping {
         if let Some(stream_options) = prepared.stream_options {
             edits.push(Edit::Set("stream_options", stream_options.into()));
         }
-        edits.extend(prepared.removes.map(Edit::Remove));
         edits.extend(self.options.iter().map(|(key, value)| Edit::Set(key, value.into())));
+        // What the protocol refuses in a body, whoever has put it there.
+        edits.extend(prepared.removes.map(Edit::Remove));
         let nested = self.limit_tokens(protocol, &mut edits);
         let patch = self.patches.iter().find(|(target, _)| *target == protocol).map(|(_, patch)| patch);
         let body = if nested.is_none() && patch.is_none() {
@@ -240,6 +241,19 @@ mod tests {
             Shaping { options: options(&[("model", "\"b\"")]), drops_model: true, ..Shaping::default() };
         for body in [r#"{"x":1}"#, r#"{"model":"a","x":1}"#] {
             assert_eq!(shaped(&shaping, body), (r#"{"x":1}"#.to_string(), Some("b".to_string())), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_protocol_refuses_is_taken_out_whoever_wrote_it() {
+        let shaping = Shaping { options: options(&[("stream", "true")]), ..Shaping::default() };
+        for body in [r#"{"x":1}"#, r#"{"stream":false,"x":1}"#] {
+            let shaped = shaping.apply(
+                Protocol::BedrockConverse,
+                &Document::scan(body.as_bytes()).unwrap(),
+                &Bytes::copy_from_slice(body.as_bytes()),
+            );
+            assert_eq!(shaped.body.unwrap().concat(), br#"{"x":1}"#, "{body}");
         }
     }
 }

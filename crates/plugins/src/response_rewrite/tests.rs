@@ -94,8 +94,12 @@ fn codings_are_undone_and_unknown_ones_left_alone() {
     let conf = json!({"filters": [{"regex": "b", "replace": "c"}], "headers": {"X-A": "1"}});
     let zipped = gzip(r#"{"a":"b"}"#);
     let (first, rest) = zipped.split_at(12);
+    let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut deflated, br#"{"a":"b"}"#).unwrap();
+    let deflated = deflated.finish().unwrap();
     let changed = br#"{"a":"c"}"#.to_vec();
-    let cases: [(&str, &[&[u8]], Vec<u8>, bool); 5] = [
+    let cases: [(&str, &[&[u8]], Vec<u8>, bool); 6] = [
+        ("deflate", &[&deflated], changed.clone(), false),
         ("gzip", &[first, rest, b""], changed.clone(), false),
         ("gzip", &[&zipped], changed.clone(), false),
         ("br", &[BROTLI], changed.clone(), false),
@@ -138,6 +142,9 @@ fn a_body_that_cannot_be_had_whole_is_not_passed_for_whole() {
     assert_eq!(frame_of("gzip", 1 << 20, last(cut)), Some(FaultKind::UpstreamTruncated));
     assert_eq!(frame_of("br", 1 << 20, last(&BROTLI[..6])), Some(FaultKind::UpstreamTruncated));
     assert_eq!(frame_of("identity", 5, last(b"longer")), Some(FaultKind::Overloaded));
+    // What comes out of the coding counts too, not only what went in.
+    assert!(zipped.len() < 1_000);
+    assert_eq!(frame_of("gzip", 5_000, last(&zipped)), Some(FaultKind::Overloaded));
 }
 
 #[test]

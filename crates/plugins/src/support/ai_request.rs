@@ -10,11 +10,11 @@ use http::header::CONTENT_TYPE;
 /// The order of the checks and their texts are APISIX's.
 pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<(Protocol, bool), Stop> {
     let is_json = match check_content_type(exchange) {
-        Err(stop) if !takes_bytes(exchange.request.path()) => return Err(stop),
+        Err(stop) if !takes_bytes(exchange.request.original_path()) => return Err(stop),
         checked => checked.is_ok(),
     };
     let body = exchange.body.read(max_body).await.map_err(could_not_get_body)?;
-    if !is_json || (body.is_empty() && takes_bytes(exchange.request.path())) {
+    if !is_json || (body.is_empty() && takes_bytes(exchange.request.original_path())) {
         exchange.record.protocol = Some(Protocol::Passthrough.name());
         return Ok((Protocol::Passthrough, true));
     }

@@ -23,7 +23,7 @@ pub(crate) fn describe(document: &Document, text: &[u8]) -> Description {
 }
 
 /// `stream` tells the gateway which path to ask; Bedrock refuses it in the body.
-pub(crate) fn prepare(document: &Document, text: &[u8], _: &Shaping) -> Prepared {
-    let removes = document.get(text, "stream").map(|_| "stream");
-    Prepared { removes, ..Prepared::default() }
+pub(crate) fn prepare(document: &Document, text: &[u8], shaping: &Shaping) -> Prepared {
+    let is_there = document.get(text, "stream").is_some() || shaping.option("stream").is_some();
+    Prepared { removes: is_there.then_some("stream"), ..Prepared::default() }
 }

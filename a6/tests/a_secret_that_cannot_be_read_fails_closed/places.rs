@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::vault::{TOKEN, Vault};
 use super::{is_refused, warnings};
 use crate::engine::{Stage, passes, tag, with};
-use crate::support::{Connection, Gateway, Setup, ai_route, chat, ledger, mock, post, request, sent_once};
+use crate::support::{
+    Connection, Echo, Gateway, Setup, ai_route, chat, eventually, ledger, mock, post, request, sent_once,
+};
 
 const VALUE: &str = "a-value-of-its-own";
 
@@ -199,4 +201,27 @@ fn version_2_of_vaults_engine_is_read_with_and_without_its_word() {
         stage.gateway.delete("secrets/vault/1");
         is_refused(&stage.get("/t", &[]), "$secret://vault/1/main/tag/value");
     }
+}
+
+#[test]
+fn a_certificate_for_clients_may_be_a_secret_and_its_name_waits_for_it() {
+    use crate::support::tls::{Authority, TlsClient};
+    let gateway = Setup::new().tls("").start();
+    let (vault, echo, authority) = (Vault::start(), Echo::start("echo"), Authority::root("servers"));
+    gateway.put("routes/all", &json!({"uri": "/*", "upstream": echo.upstream()}));
+    let pair = authority.server(&["a.site.test"]).ssl(&["a.site.test"], json!({}));
+    let references = json!({"cert": "$secret://vault/1/tls/cert", "key": "$secret://vault/1/tls/key"});
+    gateway.put("ssls/all", &authority.server(&["*.site.test"]).ssl(&["*.site.test"], json!({})));
+    gateway.put("ssls/a", &authority.server(&["a.site.test"]).ssl(&["a.site.test"], references));
+    let client = TlsClient::trusting(&authority);
+    let get = || client.get(gateway.tls, "a.site.test", "/x");
+    // The certificate for all would do, and is not meant.
+    assert!(get().is_err());
+    eventually("the reason", || (gateway.counters("tls_faults")["no_certificate"] == 1).then_some(()));
+    assert!(warnings(&gateway).contains("$secret://vault/1/tls/"), "{}", warnings(&gateway));
+    assert_eq!(client.get(gateway.tls, "b.site.test", "/x").unwrap().0, 200);
+
+    vault.keep("tls", json!({"cert": pair["cert"], "key": pair["key"]}));
+    vault.introduce(&gateway, "kv", TOKEN);
+    assert_eq!(get().unwrap().0, 200);
 }

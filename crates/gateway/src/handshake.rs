@@ -30,6 +30,8 @@ pub(crate) enum TlsFault {
     NoName,
     /// No certificate has the name.
     UnknownName,
+    /// The name's certificate or key is a secret reference that stands for nothing so far.
+    NoCertificate,
     /// It has to show a certificate, and does not.
     NoClientCertificate,
     /// Its certificate is not believed.
@@ -50,10 +52,11 @@ const REASONS: usize = TlsFault::ALL.len();
 
 impl TlsFault {
     /// Every one there is, in the order of their declaration.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::PlainText,
         Self::NoName,
         Self::UnknownName,
+        Self::NoCertificate,
         Self::NoClientCertificate,
         Self::BadClientCertificate,
         Self::Incompatible,
@@ -68,6 +71,7 @@ impl TlsFault {
             Self::PlainText => "plain_text",
             Self::NoName => "no_name",
             Self::UnknownName => "unknown_name",
+            Self::NoCertificate => "no_certificate",
             Self::NoClientCertificate => "no_client_certificate",
             Self::BadClientCertificate => "bad_client_certificate",
             Self::Incompatible => "incompatible",
@@ -153,7 +157,11 @@ async fn shake<P: Plugin>(worker: &Worker<P>, socket: TcpStream) -> Result<Shake
         refuse(begun.io).await;
         return Err(TlsFault::UnknownName);
     };
-    let stream = begun.into_stream(host.config()).await.map_err(gone)?;
+    let Some(config) = host.config() else {
+        refuse(begun.io).await;
+        return Err(TlsFault::NoCertificate);
+    };
+    let stream = begun.into_stream(config).await.map_err(gone)?;
     let (_, session) = stream.get_ref();
     let speaks_http2 = session.alpn_protocol() == Some(b"h2");
     let shown: Box<[_]> = session.peer_certificates().unwrap_or_default().into();

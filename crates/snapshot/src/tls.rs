@@ -53,8 +53,11 @@ const LONGEST_LABEL: usize = 63;
 #[derive(Debug)]
 pub struct TlsHost {
     names: Vec<Box<str>>,
-    config: Arc<ServerConfig>,
+    /// None while a secret reference in the resource stands for nothing: its names are nobody else's all the same.
+    config: Option<Arc<ServerConfig>>,
     clients: Option<Clients>,
+    /// It asks clients for certificates, and nobody knows yet whom to believe.
+    is_closed: bool,
 }
 
 impl TlsHosts {
@@ -62,7 +65,7 @@ impl TlsHosts {
     pub(crate) fn new<'a>(hosts: impl Iterator<Item = &'a Arc<TlsHost>>) -> Self {
         let mut table = Self::default();
         for host in hosts {
-            table.asks_clients |= host.clients.is_some();
+            table.asks_clients |= host.clients.is_some() || host.is_closed;
             for name in &host.names {
                 let (place, name) = match name.strip_prefix('*') {
                     Some(rest) => (&mut table.wildcard, rest),
@@ -96,14 +99,14 @@ impl TlsHosts {
 }
 
 impl TlsHost {
-    /// The server's side of a handshake.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    /// The server's side of a handshake; none while its certificate is not known.
+    pub fn config(&self) -> Option<Arc<ServerConfig>> {
         self.config.clone()
     }
 
     /// Whether a path is served to whoever asks.
     pub fn is_open(&self, path: &str) -> bool {
-        self.clients.as_ref().is_none_or(|clients| clients.is_open(path))
+        !self.is_closed && self.clients.as_ref().is_none_or(|clients| clients.is_open(path))
     }
 
     /// Whether a client is believed that has shown these certificates, first its own.

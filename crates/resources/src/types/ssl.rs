@@ -2,6 +2,7 @@ use a6_core::Secret;
 use serde::{Deserialize, Deserializer};
 
 use super::id;
+use crate::is_reference;
 
 /// A certificate and its key.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,6 +58,12 @@ impl Ssl {
     /// The names that it is for, as they were written.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.sni.iter().chain(&self.snis).map(String::as_str)
+    }
+
+    /// Whether one of its texts is a secret reference that stands for nothing so far.
+    pub fn is_unresolved(&self) -> bool {
+        let own = self.pairs().any(|(cert, key)| is_reference(cert) || is_reference(key.expose()));
+        own || self.client.as_ref().is_some_and(|client| is_reference(&client.ca))
     }
 
     /// Every certificate with its key.

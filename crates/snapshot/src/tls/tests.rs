@@ -69,8 +69,6 @@ fn what_cannot_be_used_is_named_without_its_text() {
         (json!({"key": stranger}), "key: "),
         (json!({"key": "hidden"}), "key: it is no PEM private key"),
         (json!({"cert": "hidden"}), "cert: it holds no PEM certificate"),
-        (json!({"cert": "$env://CERT"}), "cert: a secret reference"),
-        (json!({"key": "$secret://vault/1/hidden/key"}), "key: a secret reference"),
         (json!({"certs": ["hidden"], "keys": ["hidden"]}), "cert: "),
         (json!({"client": {"ca": "hidden"}}), "client.ca: "),
         (json!({"ssl_protocols": ["TLSv1.1"]}), "ssl_protocols: "),
@@ -78,6 +76,28 @@ fn what_cannot_be_used_is_named_without_its_text() {
     for (more, begin) in cases {
         let error = host(more.clone()).unwrap_err();
         assert!(error.starts_with(begin) && !error.contains("hidden"), "{more}: {error}");
+    }
+}
+
+#[test]
+fn a_name_whose_certificate_is_not_known_is_nobody_elses_and_lets_nobody_in() {
+    let all = Arc::new(host(json!({"snis": ["*"]})).unwrap());
+    let ca = document(json!({}))["cert"].clone();
+    let cases = [
+        (json!({"cert": "$env://CERT"}), true),
+        (json!({"key": "$secret://vault/1/tls/key"}), true),
+        (json!({"certs": ["$env://C"], "keys": ["$env://K"]}), true),
+        (json!({"key": "$env://KEY", "client": {"ca": ca}}), false),
+        (json!({"client": {"ca": "$env://CA"}}), false),
+    ];
+    for (mut more, is_open) in cases {
+        more["snis"] = json!(["a.test"]);
+        let unresolved = Arc::new(host(more.clone()).unwrap());
+        let table = TlsHosts::new([&unresolved, &all].into_iter());
+        let found = table.find("a.test").unwrap();
+        assert!(Arc::ptr_eq(found, &unresolved) && found.config().is_none(), "{more}");
+        assert_eq!((found.is_open("/"), found.believes(&[])), (is_open, false), "{more}");
+        assert_eq!(table.asks_clients(), !is_open, "{more}");
     }
 }
 

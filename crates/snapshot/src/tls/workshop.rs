@@ -44,6 +44,10 @@ impl Workshop {
     /// # Errors
     /// A member cannot be used; it is named, without its text.
     pub(crate) fn host(&mut self, ssl: &Ssl) -> Result<TlsHost, String> {
+        let names = ssl.names().map(|name| plain(name).into()).collect();
+        if ssl.is_unresolved() {
+            return Ok(TlsHost { names, config: None, clients: None, is_closed: ssl.client.is_some() });
+        }
         let pairs = ssl.pairs().map(|(cert, key)| self.pair(cert, key));
         let mut pairs: Vec<Arc<CertifiedKey>> = pairs.collect::<Result<_, _>>()?;
         // The smaller keys, which most clients know, are the faster ones.
@@ -61,8 +65,7 @@ impl Workshop {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         self.made += 1;
         config.session_storage = Arc::new(Sessions { all: self.sessions.clone(), owner: self.made });
-        let names = ssl.names().map(|name| plain(name).into()).collect();
-        Ok(TlsHost { names, config: Arc::new(config), clients })
+        Ok(TlsHost { names, config: Some(Arc::new(config)), clients, is_closed: false })
     }
 
     /// TLS 1.1 is not spoken, whoever asks for it.
@@ -79,7 +82,6 @@ impl Workshop {
     fn pair(&self, cert: &str, key: &Secret<String>) -> Result<Arc<CertifiedKey>, String> {
         let chain = chain("cert", cert)?;
         let key = key.expose();
-        refuse_reference("key", key)?;
         let key =
             PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "key: it is no PEM private key")?;
         let pair = CertifiedKey::from_der(chain, key, &self.provider);
@@ -89,20 +91,12 @@ impl Workshop {
 
 /// The certificates of a member in PEM, at least one.
 pub(super) fn chain(member: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    refuse_reference(member, text)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     let chain = chain.map_err(|_| format!("{member}: it is no PEM certificate"))?;
     if chain.is_empty() {
         return Err(format!("{member}: it holds no PEM certificate"));
     }
     Ok(chain)
-}
-
-fn refuse_reference(member: &str, text: &str) -> Result<(), String> {
-    if text.starts_with('$') {
-        return Err(format!("{member}: a secret reference is not resolved here yet; give the PEM text"));
-    }
-    Ok(())
 }
 
 /// Certificates for the same names.

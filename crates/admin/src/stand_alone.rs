@@ -6,7 +6,7 @@ use std::sync::Arc;
 use a6_resources::{Catalogue, Configuration, ItemFault, Kind};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Number, Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::answer::{Answer, shown};
 use crate::validate::{parse, repeated};
@@ -19,7 +19,7 @@ const MODIFIED: &str = "x-last-modified";
 
 /// The configuration as its client gave it.
 #[derive(Default)]
-pub(crate) struct Whole(Mutex<Held>);
+pub(crate) struct Whole(Arc<Mutex<Held>>);
 
 /// What is held.
 #[derive(Clone, Default)]
@@ -82,7 +82,7 @@ impl Whole {
             _ => return Err(failed("expected an object of arrays, one for each collection".to_string())),
         };
         // Held until it is in force: two of them are taken one after the other.
-        let mut held = self.0.lock().await;
+        let held = self.0.clone().lock_owned().await;
         if !held.digest.is_empty() && held.digest == digest {
             return Ok(Answer::text(StatusCode::NO_CONTENT, ""));
         }
@@ -91,16 +91,36 @@ impl Whole {
         if let Some(fault) = configuration.check(catalogue).first() {
             return Err(Answer::refused(worded(fault)));
         }
-        next.modified = match writer.replace(configuration).await {
-            Ok((_, now)) => now,
-            Err(Refused::Snapshot(rejection)) => {
-                return Err(Answer::refused(format!("{}: {}", rejection.key, rejection.reason)));
-            }
-            Err(refused) => return Err(refused.answer()),
-        };
         digest.clone_into(&mut next.digest);
-        *held = next;
-        Ok(held.mark(Answer::text(StatusCode::ACCEPTED, "")))
+        // A task of its own: a client that leaves must not keep what is in force from being what is held.
+        let taking = tokio::spawn(take(held, next, configuration, writer.clone()));
+        taking.await.unwrap_or_else(|_| {
+            Err(Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the configuration could not be taken over"))
+        })
+    }
+}
+
+/// Takes into force what is to be held next.
+async fn take(
+    mut held: OwnedMutexGuard<Held>,
+    mut next: Held,
+    configuration: Arc<Configuration>,
+    writer: Writer,
+) -> Result<Answer, Answer> {
+    match writer.replace(configuration).await {
+        Ok((_, now)) => {
+            next.modified = now;
+            *held = next;
+            Ok(held.mark(Answer::text(StatusCode::ACCEPTED, "")))
+        }
+        Err(Refused::Snapshot(rejection)) => {
+            Err(Answer::refused(format!("{}: {}", rejection.key, rejection.reason)))
+        }
+        Err(refused) => {
+            // What is in force is not known to be what is held: no digest may say that there is nothing to do.
+            held.digest.clear();
+            Err(refused.answer())
+        }
     }
 }
 
@@ -127,7 +147,10 @@ impl Held {
             let version_name = format!("{name}_conf_version");
             let version = match members.get(&version_name) {
                 None => later(&collection.version),
-                Some(Value::Number(version)) => version.clone(),
+                Some(Value::Number(version)) if is_countable(version) => version.clone(),
+                Some(Value::Number(_)) => {
+                    return Err(format!("{version_name} must be below 9007199254740992 (2^53)"));
+                }
                 Some(_) => return Err(format!("{version_name} must be a number")),
             };
             let order = compare(&version, &collection.version);
@@ -204,6 +227,11 @@ fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {
         (Some(a), Some(b)) => a.cmp(&b),
         _ => a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default()),
     }
+}
+
+/// Whether there is a number after this one, also for a client that counts in doubles.
+fn is_countable(version: &Number) -> bool {
+    version.as_f64().is_some_and(|version| version.abs() < 9_007_199_254_740_992.0)
 }
 
 /// The version after this one.

@@ -137,3 +137,31 @@ async fn where_a_file_rules_only_reading_is_allowed() {
     assert_eq!(ask(&admin, "GET", "/apisix/admin/configs", &[], "").await.status, 404);
     assert_eq!(log.lock().unwrap().len(), 1, "nothing was written");
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_part_what_is_held_from_what_is_in_force() {
+    let (admin, log) = ruled_by(Ruler::Whole);
+    let body = json!({"routes": [{"uri": "/x", "upstream": {"nodes": {"127.0.0.1:1980": 1}}}]}).to_string();
+    let digest = [("x-digest", "d1")];
+    let mut put = Box::pin(ask(&admin, "PUT", CONFIGS, &digest, &body));
+    std::future::poll_fn(|cx| {
+        assert!(put.as_mut().poll(cx).is_pending(), "the writer is on a thread of its own");
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(put);
+    let head = ask(&admin, "HEAD", CONFIGS, &[], "").await;
+    assert_eq!(header(&head, "x-digest"), "d1");
+    assert_eq!(log.lock().unwrap().len(), 2, "it was taken into force, once");
+    assert_eq!(ask(&admin, "PUT", CONFIGS, &digest, &body).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_version_that_has_no_next_is_refused() {
+    let (admin, _) = ruled_by(Ruler::Whole);
+    for version in ["9223372036854775807", "9007199254740992", "1e300", "-9007199254740992"] {
+        let body = format!(r#"{{"routes": [], "routes_conf_version": {version}}}"#);
+        let put = ask(&admin, "PUT", CONFIGS, &[("x-digest", "d")], &body).await;
+        assert!(put.status == 400 && put.body.contains("routes_conf_version must be below"), "{}", put.body);
+    }
+}

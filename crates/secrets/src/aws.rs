@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use a6_core::Secret;
+use a6_snapshot::AwsAccount;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::client::{Ask, Client, Place, Reply};
 use crate::manager::{Conf, Content};
-use crate::sigv4::{self, Signer};
 
 const SERVICE: &str = "secretsmanager";
 const TARGET: &str = "secretsmanager.GetSecretValue";
@@ -25,23 +23,18 @@ pub(crate) async fn fetch(conf: &Conf, path: &str, client: &Client, now: u64) ->
         None => Place::parse("region", &endpoint(region), true)?,
     };
     let host = place.host.clone();
-    let signer = Signer {
-        access_key_id: conf.required("access_key_id")?.to_string(),
-        secret_access_key: conf.secret("secret_access_key")?,
-        region: region.to_string(),
-        service: SERVICE,
+    let account = AwsAccount {
+        access_key_id: conf.required("access_key_id")?.into(),
+        secret_access_key: Secret::new(conf.secret("secret_access_key")?.expose().as_str().into()),
+        session_token: conf.text("session_token").map(|token| Secret::new(token.into())),
+        region: region.into(),
+        service: SERVICE.into(),
     };
-    let body = json!({ "SecretId": path }).to_string();
-    let date = sigv4::date(now);
-    let session_token = conf.text("session_token");
-    let mut headers =
-        vec![("content-type", CONTENT_TYPE), ("x-amz-date", date.as_str()), ("x-amz-target", TARGET)];
-    headers.extend(session_token.map(|token| ("x-amz-security-token", token)));
-    let signed: BTreeMap<&str, &str> = headers.iter().copied().chain([("host", host.as_str())]).collect();
-    let authorization = signer.authorization("POST", &place.path, &signed, body.as_bytes());
-    headers.push(("authorization", authorization.as_str()));
-    let headers = headers.iter().map(|(name, value)| (*name, Secret::new((*value).to_string()))).collect();
-    let reply = client.send(Ask { method: Method::POST, place, headers, body: Secret::new(body) }).await?;
+    let body = Secret::new(json!({ "SecretId": path }).to_string());
+    let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
+    let headers = headers.map(|(name, value)| (name, Secret::new(value.to_string()))).into();
+    let signer = Some((account, now));
+    let reply = client.send(Ask { method: Method::POST, place, headers, body, signer }).await?;
     match reply.status {
         StatusCode::OK => read(&reply).ok_or_else(|| {
             format!("{host} answered without a SecretString; a secret of bytes (SecretBinary) cannot be used")

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::{Fault, Secret};
-use a6_snapshot::{Target, UpstreamScheme};
-use a6_upstream::{Call, Upstream};
+use a6_snapshot::{AwsAccount, Target, UpstreamScheme};
+use a6_upstream::{Call, Upstream, sigv4};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::uri::{Authority, Uri};
@@ -42,6 +42,8 @@ pub(crate) struct Ask {
     /// Besides those that every request has. Each may hold a token.
     pub(crate) headers: Vec<(&'static str, Secret<String>)>,
     pub(crate) body: Secret<String>,
+    /// Who signs it for AWS, and when, in Unix seconds.
+    pub(crate) signer: Option<(AwsAccount, u64)>,
 }
 
 /// The whole answer.
@@ -102,17 +104,23 @@ impl Client {
     /// # Errors
     /// There is none; the text names the host and the cause.
     pub(crate) async fn send(&self, ask: Ask) -> Result<Reply, String> {
+        let body: Vec<Bytes> = match ask.body.expose().as_str() {
+            "" => Vec::new(),
+            body => vec![Bytes::copy_from_slice(body.as_bytes())],
+        };
+        let mut head = head(&ask)?;
+        if let Some((account, now)) = &ask.signer {
+            sigv4::sign(account, &mut head, &sigv4::hash(&body).await, *now);
+        }
+        head.extend_from_slice(b"\r\n");
         let call = Call {
-            head: Secret::new(head(&ask)?),
+            head: Secret::new(head.into()),
             target: ask.place.target,
             keepalive: None,
             timeout: STEP_LIMIT,
             method: ask.method,
             keep_header: |_| false,
-            body: match ask.body.expose().as_str() {
-                "" => Vec::new(),
-                body => vec![Bytes::copy_from_slice(body.as_bytes())],
-            },
+            body,
         };
         let text = |fault: Fault| fault.text.into_owned();
         let target = call.target.clone();
@@ -128,7 +136,8 @@ impl Client {
     }
 }
 
-fn head(ask: &Ask) -> Result<Bytes, String> {
+/// A request's head, without the empty line at its end.
+fn head(ask: &Ask) -> Result<Vec<u8>, String> {
     let mut headers = HeaderMap::new();
     let mut add = |name: HeaderName, value: &str| {
         // The value is not shown: it may be a token with a line end behind it.
@@ -153,8 +162,7 @@ fn head(ask: &Ask) -> Result<Bytes, String> {
             head.extend_from_slice(part);
         }
     }
-    head.extend_from_slice(b"\r\n");
-    Ok(head.into())
+    Ok(head)
 }
 
 #[cfg(test)]
@@ -196,7 +204,7 @@ mod tests {
     fn a_line_end_in_a_token_is_told_without_the_token() {
         let place = Place::parse("uri", "http://v.test/a", true).unwrap();
         let headers = vec![("x-vault-token", Secret::new("hvs.secret\n".to_string()))];
-        let ask = Ask { method: Method::GET, place, headers, body: Secret::new(String::new()) };
+        let ask = Ask { method: Method::GET, place, headers, body: Secret::new(String::new()), signer: None };
         let error = head(&ask).unwrap_err();
         assert!(error.contains("x-vault-token") && !error.contains("hvs"), "{error}");
     }

@@ -1,58 +1,103 @@
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
 
-use a6_core::Secret;
+use a6_core::{Fault, Secret};
+use a6_snapshot::GoogleAccount;
+use a6_upstream::google::{Terms, service_account};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use percent_encoding::utf8_percent_encode;
-use serde_json::Value;
-use tokio::sync::Mutex;
+use serde_json::{Value, json};
 
 use crate::client::{Ask, PART, Place, Reply};
 use crate::manager::{Conf, Content, Tools};
-use crate::service_account::ServiceAccount;
 
-/// A token is not used any more this long before its end, in milliseconds.
-const EARLY: u64 = 60_000;
-/// Where Google does not say how long a token is good, in seconds.
-const LIFETIME: u64 = 3600;
+const ENTRIES_URI: &str = "https://secretmanager.googleapis.com/v1";
+/// A new token is asked for so long before the end of the old one.
+const EARLY: Duration = Duration::from_secs(60);
+/// For a token; the [`crate::Keeper`] limits it together with the secret.
+const TOKEN_LIMIT: Duration = Duration::from_secs(5);
+/// A service account is a few kilobytes.
+const MAX_FILE: u64 = 64 << 10;
 
-/// Tokens of Google's, by manager. One is asked for at a time.
-#[derive(Default)]
-pub(crate) struct Tokens(RefCell<HashMap<String, Rc<Mutex<Option<Token>>>>>);
-
-struct Token {
-    value: Secret<String>,
-    /// Unix milliseconds.
-    until: u64,
-    /// [`ServiceAccount::fingerprint`].
-    account: Vec<u8>,
+/// Whose secrets are asked for, and where.
+struct Account {
+    google: Arc<GoogleAccount>,
+    project_id: String,
+    entries_uri: String,
 }
 
-impl Tokens {
-    fn of(&self, manager: &str) -> Rc<Mutex<Option<Token>>> {
-        self.0.borrow_mut().entry(manager.to_string()).or_default().clone()
+impl Account {
+    /// Reads a manager's `auth_config`, or the file that it names.
+    ///
+    /// # Errors
+    /// It is not there, or something is missing in it.
+    fn read(conf: &Conf) -> Result<Self, String> {
+        let verify = conf.flag("ssl_verify", true);
+        if let Some(inner) = conf.inner("auth_config") {
+            return Self::of(&inner, verify).map_err(|error| format!("auth_config: {error}"));
+        }
+        let path = conf.text("auth_file").ok_or("it has neither auth_config nor auth_file")?;
+        let failed = |why: &dyn Display| format!("auth_file {path}: {why}");
+        let text = file(path).map_err(|why| failed(&why))?;
+        let document: Value = serde_json::from_str(text.expose()).map_err(|_| failed(&"it is no JSON"))?;
+        Self::of(&Conf::plain(document), verify).map_err(|error| failed(&error))
     }
+
+    fn of(conf: &Conf, verify: bool) -> Result<Self, String> {
+        let mut document = json!({
+            "client_email": conf.required("client_email")?,
+            "private_key": conf.secret("private_key")?.expose(),
+            "token_uri": conf.text("token_uri"),
+        });
+        let scopes = conf.texts("scope");
+        if !scopes.is_empty() {
+            document["scope"] = json!(scopes);
+        }
+        let terms = Terms { max_ttl: None, expire_early: EARLY, verify };
+        let document = Secret::new(document.to_string());
+        Ok(Self {
+            google: Arc::new(service_account(document.expose(), &terms)?),
+            project_id: conf.required("project_id")?.to_string(),
+            entries_uri: conf.text("entries_uri").unwrap_or(ENTRIES_URI).to_string(),
+        })
+    }
+}
+
+/// Reads a small file. Nothing else is opened: to wait for a pipe would hold up the whole control thread.
+fn file(path: &str) -> Result<Secret<String>, String> {
+    let failed = |error: std::io::Error| error.to_string();
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err("it is no regular file".to_string());
+    }
+    let mut text = String::new();
+    File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(format!("it has more than {MAX_FILE} bytes"));
+    }
+    Ok(Secret::new(text))
 }
 
 /// Reads the latest version of a secret of Google Secret Manager (`AccessSecretVersion`).
 ///
 /// # Errors
 /// It cannot be read; the text names the host and the cause.
-pub(crate) async fn fetch(manager: &str, conf: &Conf, path: &str, tools: &Tools) -> Result<Content, String> {
-    let account = ServiceAccount::read(conf)?;
-    let verify = conf.flag("ssl_verify", true);
+pub(crate) async fn fetch(conf: &Conf, path: &str, tools: &Tools) -> Result<Content, String> {
+    let account = Account::read(conf)?;
     let entries = account.entries_uri.trim_end_matches('/');
     let project = utf8_percent_encode(&account.project_id, PART);
     let secret = utf8_percent_encode(path, PART);
     let url = format!("{entries}/projects/{project}/secrets/{secret}/versions/latest:access");
-    let place = Place::parse("entries_uri", &url, verify)?;
+    let place = Place::parse("entries_uri", &url, account.google.target.verify)?;
     let host = place.host.clone();
-    let token = token(manager, &account, verify, tools).await?;
+    let token = tools.tokens.bearer(&account.google, TOKEN_LIMIT).await;
+    let token = token.map_err(|fault: Fault| fault.text.into_owned())?;
     let headers = vec![("authorization", Secret::new(format!("Bearer {}", token.expose())))];
-    let ask = Ask { method: Method::GET, place, headers, body: Secret::new(String::new()) };
+    let ask = Ask { method: Method::GET, place, headers, body: Secret::new(String::new()), signer: None };
     let reply = tools.client.send(ask).await?;
     if reply.status == StatusCode::OK {
         return read(&reply).ok_or_else(|| {
@@ -61,7 +106,7 @@ pub(crate) async fn fetch(manager: &str, conf: &Conf, path: &str, tools: &Tools)
     }
     if reply.status == StatusCode::UNAUTHORIZED {
         // The next attempt brings a new one.
-        *tools.tokens.of(manager).lock().await = None;
+        tools.tokens.forget(&account.google);
     }
     Err(format!("{host} answered {}{}", reply.status, cause(&reply, "/error/status")))
 }
@@ -70,49 +115,6 @@ fn read(reply: &Reply) -> Option<Content> {
     let answer: Value = serde_json::from_slice(reply.body.expose()).ok()?;
     let data = answer.pointer("/payload/data")?.as_str()?;
     String::from_utf8(STANDARD.decode(data).ok()?).ok().map(Content::Text)
-}
-
-/// A token that is good for a while.
-async fn token(
-    manager: &str,
-    account: &ServiceAccount,
-    verify: bool,
-    tools: &Tools,
-) -> Result<Secret<String>, String> {
-    let known = tools.tokens.of(manager);
-    let mut known = known.lock().await;
-    let fingerprint = account.fingerprint();
-    let now = tools.clock.unix_ms();
-    if let Some(token) = known.as_ref().filter(|token| token.until > now && token.account == fingerprint) {
-        return Ok(token.value.clone());
-    }
-    let place = Place::parse("token_uri", &account.token_uri, verify)?;
-    let host = place.host.clone();
-    let assertion = account.assertion(now / 1000)?;
-    // The parts of an assertion need no encoding.
-    let body = format!(
-        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={}",
-        assertion.expose()
-    );
-    let form = Secret::new("application/x-www-form-urlencoded".to_string());
-    let headers = vec![("content-type", form)];
-    let ask = Ask { method: Method::POST, place, headers, body: Secret::new(body) };
-    let reply = tools.client.send(ask).await?;
-    if reply.status != StatusCode::OK {
-        return Err(format!("{host} gave no token: it answered {}{}", reply.status, cause(&reply, "/error")));
-    }
-    let (value, lifetime) = granted(&reply)
-        .ok_or_else(|| format!("{host} gave no token: there is no access_token in its answer"))?;
-    let until = now.saturating_add(lifetime.saturating_mul(1000)).saturating_sub(EARLY);
-    *known = Some(Token { value: value.clone(), until, account: fingerprint });
-    Ok(value)
-}
-
-/// A token, and how long it is good, in seconds.
-fn granted(reply: &Reply) -> Option<(Secret<String>, u64)> {
-    let answer: Value = serde_json::from_slice(reply.body.expose()).ok()?;
-    let value = answer.get("access_token")?.as_str()?.to_string();
-    Some((Secret::new(value), answer.get("expires_in").and_then(Value::as_u64).unwrap_or(LIFETIME)))
 }
 
 /// Google's word for a failure, such as `PERMISSION_DENIED`. Its message is left out, since it may repeat the request.
@@ -127,7 +129,28 @@ fn cause(reply: &Reply, pointer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn a_bad_account_says_what_is_bad_and_no_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let large = directory.path().join("large.json");
+        std::fs::write(&large, " ".repeat(70_000)).unwrap();
+        let cases = [
+            (json!({}), "neither auth_config nor auth_file"),
+            (json!({"auth_config": {"client_email": "a"}}), "auth_config: private_key is missing"),
+            (
+                json!({"auth_config": {"client_email": "a", "private_key": "c2VjcmV0", "project_id": "p"}}),
+                "auth_config: private_key: it is no private key in PEM",
+            ),
+            (json!({"auth_file": "/nowhere/account.json"}), "auth_file /nowhere/account.json: No such file"),
+            (json!({"auth_file": "/dev/zero"}), "auth_file /dev/zero: it is no regular file"),
+            (json!({"auth_file": large}), "it has more than 65536 bytes"),
+        ];
+        for (conf, expected) in cases {
+            let error = Account::read(&Conf::plain(conf)).err().unwrap_or_default();
+            assert!(error.contains(expected) && !error.contains("c2Vj"), "{error}");
+        }
+    }
 
     fn reply(answer: &Value) -> Reply {
         Reply { status: StatusCode::OK, body: Secret::new(answer.to_string().into_bytes()) }
@@ -150,7 +173,7 @@ mod tests {
     fn only_words_are_told_of_failures() {
         let cases = [
             (json!({"error": {"status": "PERMISSION_DENIED"}}), "/error/status", ": PERMISSION_DENIED"),
-            (json!({"error": "invalid_grant", "error_description": "x"}), "/error", ": invalid_grant"),
+            (json!({"error": {"status": "a.b"}}), "/error/status", ""),
             (json!({"error": "eyJ.a.b"}), "/error", ""),
             (json!(null), "/error", ""),
         ];

@@ -1,16 +1,17 @@
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use a6_upstream::google::{Fetcher, Tokens};
 use a6_upstream::{Resolver, TlsRoots, Upstream};
 use tokio::time::{sleep, timeout};
 
 use crate::Secrets;
 use crate::cache::Job;
 use crate::client::Client;
-use crate::gcp::Tokens;
 use crate::manager::{Content, Tools, fetch};
 
 /// A manager may take this long, from the first name to be looked up to the last byte.
@@ -22,6 +23,8 @@ const MAX_IN_FLIGHT: usize = 64;
 pub struct Keeper {
     secrets: Arc<Secrets>,
     tools: Tools,
+    /// Fetches Google's tokens, and how.
+    fetcher: Cell<Option<(Fetcher, Upstream)>>,
 }
 
 impl Drop for Keeper {
@@ -36,18 +39,30 @@ impl Keeper {
     /// Make it on the thread that runs it. Until it is dropped, writes wait a moment for secrets that are new: see
     /// [`crate::Resolving`].
     pub fn new(secrets: Arc<Secrets>, resolver: Arc<Resolver>, roots: Arc<TlsRoots>) -> Self {
+        let clock = secrets.clock().clone();
+        let (tokens, fetcher) = Tokens::with_fetcher(clock.clone());
+        let fetcher = Cell::new(Some((fetcher, Upstream::new(resolver.clone(), roots.clone()))));
         let tools = Tools {
             client: Client::new(Upstream::new(resolver, roots)),
-            tokens: Tokens::default(),
-            clock: secrets.clock().clone(),
+            tokens,
+            clock,
             environment: secrets.environment().clone(),
         };
         secrets.set_kept(true);
-        Self { secrets, tools }
+        Self { secrets, tools, fetcher }
     }
 
     /// Works until it is dropped.
     pub async fn run(self) {
+        let fetching = async {
+            if let Some((fetcher, upstream)) = self.fetcher.take() {
+                fetcher.run(upstream).await;
+            }
+        };
+        tokio::join!(fetching, self.keep());
+    }
+
+    async fn keep(&self) {
         let mut in_flight: Vec<Flight<'_>> = Vec::new();
         loop {
             let (jobs, pause) = self.secrets.take_due(MAX_IN_FLIGHT - in_flight.len());

@@ -12,8 +12,6 @@
 //! - `keeper.rs`: [`Keeper`], which asks the managers, on the control thread.
 //! - `manager.rs`: how a manager is reached, out of its resource, and what it answers.
 //! - `vault.rs`, `aws.rs`, `gcp.rs`: one manager each.
-//! - `service_account.rs`: how Google is told who asks.
-//! - `sigv4.rs`: AWS Signature Version 4.
 //! - `client.rs`: one small HTTP request and its whole answer.
 
 mod aws;
@@ -26,8 +24,6 @@ mod places;
 mod reference;
 mod resolving;
 mod secrets;
-mod service_account;
-mod sigv4;
 #[cfg(test)]
 mod tests;
 mod vault;

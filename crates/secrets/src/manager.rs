@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use a6_core::{Clock, Secret};
+use a6_upstream::google::Tokens;
 use serde_json::{Map, Value};
 
 use crate::cache::Job;
 use crate::client::Client;
-use crate::gcp::{self, Tokens};
 use crate::places::replace_below;
 use crate::reference::Reference;
-use crate::{aws, vault};
+use crate::{aws, gcp, vault};
 
 /// What a manager answers for one secret.
 #[derive(Clone, PartialEq)]
@@ -72,7 +72,7 @@ pub(crate) fn from_environment(
 /// What is needed to ask managers.
 pub(crate) struct Tools {
     pub(crate) client: Client,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Clock,
     pub(crate) environment: Arc<Environment>,
 }
@@ -88,7 +88,7 @@ pub(crate) async fn fetch(job: &Job, tools: &Tools) -> Result<Content, String> {
         match job.id.manager.split('/').next() {
             Some("vault") => vault::fetch(&conf, path, &tools.client).await,
             Some("aws") => aws::fetch(&conf, path, &tools.client, tools.clock.unix_seconds()).await,
-            _ => gcp::fetch(&job.id.manager, &conf, path, tools).await,
+            _ => gcp::fetch(&conf, path, tools).await,
         }
     };
     ask.await.map_err(|error| format!("secrets/{}: {}: {error}", job.id.manager, job.id.path))

@@ -46,8 +46,9 @@ async fn ask(conf: &Conf, prefix: &str, path: &str, client: &Client) -> Result<F
     if let Some(namespace) = conf.text("namespace") {
         headers.push(("x-vault-namespace", Secret::new(namespace.to_string())));
     }
-    let reply =
-        client.send(Ask { method: Method::GET, place, headers, body: Secret::new(String::new()) }).await?;
+    let reply = client
+        .send(Ask { method: Method::GET, place, headers, body: Secret::new(String::new()), signer: None })
+        .await?;
     match reply.status {
         StatusCode::OK => read(&reply).map(Found::Secret).ok_or_else(|| {
             format!("{host} answered something that is no secret of a key-value engine at {asked}")

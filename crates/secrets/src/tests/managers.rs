@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,16 +5,17 @@ use std::time::Duration;
 
 use a6_core::{Clock, Secret};
 use a6_resources::Kind;
-use a6_upstream::{Resolver, TlsRoots};
+use a6_snapshot::AwsAccount;
+use a6_upstream::{Resolver, TlsRoots, sigv4};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::digest::{SHA256, digest};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::{Got, RSA_KEY, stand_in};
-use crate::sigv4::Signer;
 use crate::{Keeper, Secrets};
 
 /// 2026-01-02 03:04:05 UTC.
@@ -129,18 +129,23 @@ async fn failures_name_manager_host_and_cause_and_no_token() {
 
 /// Answers as AWS does, and only to those whose signature is right.
 fn aws(got: &Got) -> (u16, String) {
-    let authorization = got.header("authorization");
-    let signed = authorization.split_once("SignedHeaders=").unwrap().1.split_once(',').unwrap().0;
-    let headers: BTreeMap<&str, &str> = signed.split(';').map(|name| (name, got.header(name))).collect();
-    let signer = Signer {
-        access_key_id: "AKIA1".to_string(),
-        secret_access_key: Secret::new("s-1".to_string()),
-        region: "eu-west-1".to_string(),
-        service: "secretsmanager",
+    let account = AwsAccount {
+        access_key_id: "AKIA1".into(),
+        secret_access_key: Secret::new("s-1".into()),
+        session_token: Some(Secret::new("session".into())),
+        region: "eu-west-1".into(),
+        service: "secretsmanager".into(),
     };
-    let must_be_signed = ["host", "x-amz-date", "x-amz-security-token", "x-amz-target"];
-    let is_signed = must_be_signed.iter().all(|name| headers.contains_key(name))
-        && signer.authorization("POST", "/", &headers, got.body.as_bytes()) == authorization;
+    let (host, target) = (got.header("host"), got.header("x-amz-target"));
+    let mut expected =
+        format!("{} HTTP/1.1\r\nhost: {host}\r\nx-amz-target: {target}\r\n", got.line).into_bytes();
+    let body: String =
+        digest(&SHA256, got.body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    sigv4::sign(&account, &mut expected, &body, NOW / 1000);
+    let expected = String::from_utf8(expected).unwrap();
+    let authorization = got.header("authorization");
+    assert!(authorization.contains("SignedHeaders=host;x-amz-date;x-amz-security-token;x-amz-target,"));
+    let is_signed = expected.ends_with(&format!("authorization: {authorization}\r\n"));
     if !is_signed || got.line != "POST /" || got.header("x-amz-date") != "20260102T030405Z" {
         return (400, json!({"__type": "InvalidSignatureException", "message": "s-1"}).to_string());
     }
@@ -243,7 +248,8 @@ async fn google_is_asked_with_a_token_for_a_signed_assertion() {
     let mut other = account;
     other["scope"] = json!(["x"]);
     let found = resolved("gcp/1", json!({ "auth_config": other }), &references[..1]).await;
-    let error =
-        format!("secrets/gcp/1: db: {host} gave no token: it answered 400 Bad Request: invalid_grant");
+    let error = format!(
+        "secrets/gcp/1: db: failed to get gcp access token: {host} answered 400 Bad Request: invalid_grant"
+    );
     assert_eq!(found[0].as_ref().unwrap_err(), &error);
 }

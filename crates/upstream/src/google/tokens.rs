@@ -85,6 +85,11 @@ impl Tokens {
         }
     }
 
+    /// Gives up the token of an account: it was not taken.
+    pub fn forget(&self, account: &GoogleAccount) {
+        self.slot(account).state().token = None;
+    }
+
     async fn wait(
         &self,
         slot: &Arc<Slot>,

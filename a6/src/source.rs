@@ -35,6 +35,13 @@ impl Opened {
         catalogue: &Arc<dyn Catalogue>,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
+        let conf = &settings.data_encryption;
+        let is_default = conf.keyring.is_empty() && conf.encrypts_fields;
+        if settings.source != Source::Store && !is_default {
+            let text = "apisix.data_encryption: without effect where no store is used; secrets are taken as they are written, \
+                        so write them open or as references";
+            warnings.push(text.to_string());
+        }
         match &settings.source {
             Source::Store => {
                 let store = SqliteStore::open(&settings.data_dir)?;

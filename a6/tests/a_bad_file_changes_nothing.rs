@@ -233,3 +233,15 @@ fn the_stand_alone_admin_api_takes_whole_configurations() {
     assert_eq!(model(&gateway, "/chat"), None, "what has no version is replaced");
     assert_eq!(gateway.admin("PUT", "routes/1", Some(&body(1, "x"))).0, 404);
 }
+
+#[test]
+fn keys_for_a_store_that_is_not_there_are_told_to_have_no_effect() {
+    let home = home();
+    let file = home.path().join("apisix.yaml");
+    fs::write(&file, yaml(&json!({"routes": []}))).unwrap();
+    let name = "A6_CONF_APISIX__DATA_ENCRYPTION__KEYRING";
+    let gateway = ruled_by(&home, "yaml", &file).variable(name, "0123456789abcdef").start();
+    let output = gateway.output();
+    assert!(output.contains("apisix.data_encryption: without effect where no store is used"), "{output}");
+    assert!(!output.contains("0123456789abcdef"), "{output}");
+}

@@ -1,6 +1,7 @@
 //! Keeps what is in force as a file says.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::Builder;
@@ -34,7 +35,13 @@ impl Follower {
     fn run(&mut self) {
         while !self.replacer.is_over() {
             let Some(news) = self.watch.wait() else { continue };
-            let Some(outcome) = self.take(news) else { return };
+            // A thread that ended would leave every later change unseen.
+            let taking = catch_unwind(AssertUnwindSafe(|| self.take(news)));
+            let outcome = taking.unwrap_or_else(|_| {
+                let text = "reading the file panicked; this is a bug, please report it";
+                Some(Err(FileError(text.to_string())))
+            });
+            let Some(outcome) = outcome else { return };
             let path: &Path = self.watch.file().path();
             let view: &Arc<View> = &self.replacer.view;
             match outcome {

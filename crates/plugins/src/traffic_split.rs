@@ -185,7 +185,10 @@ impl Plugin for TrafficSplit {
 
 /// Its row in the table of plugins.
 pub(crate) fn spec(priority: i32) -> PluginSpec {
-    PluginSpec::new(NAME, priority, "0.1", schema)
+    PluginSpec {
+        encrypt_fields: &["rules.weighted_upstreams.upstream.tls.client_key"],
+        ..PluginSpec::new(NAME, priority, "0.1", schema)
+    }
 }
 
 fn schema() -> Value {
@@ -351,5 +354,18 @@ mod tests {
             {"upstream": {"type": "chash", "nodes": {"127.0.0.1:80": 1}}, "weight": 1},
         ]}]});
         assert_eq!(plugins.check(NAME, &chash, ConfKind::Route), Ok(()));
+    }
+
+    #[test]
+    fn a_key_within_a_rule_is_a_secret() {
+        let upstream = json!({"nodes": {"a.test": 1}, "tls": {"client_cert": "c", "client_key": "k"}});
+        let rules = json!([{"weighted_upstreams": [{"weight": 1}, {"upstream": upstream}]}]);
+        let mut route = json!({"plugins": {NAME: {"rules": rules}}});
+        let mut found = Vec::new();
+        let plugins = crate::Builtins::default();
+        a6_resources::each_secret(Kind::Route, "r", &mut route, &plugins, &mut |_, secret| {
+            found.push(secret.take());
+        });
+        assert_eq!(found, [json!("k")]);
     }
 }

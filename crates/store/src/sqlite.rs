@@ -76,6 +76,8 @@ impl SqliteStore {
             let hint = error.cause().map(|cause| format!(": {}", advice(&lock, cause))).unwrap_or_default();
             StoreError(format!("{}: {error}{hint}", path.display()))
         })?;
+        // What an earlier process wrote and replaced stands in its log still, where it was killed.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
         Ok(Self { connection, path, lock })
     }
 
@@ -241,6 +243,8 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    // What is replaced or deleted may be a secret: nothing of it stays in unused parts of the file.
+    connection.execute_batch("PRAGMA secure_delete = ON")?;
     Ok(connection)
 }
 

@@ -163,30 +163,12 @@ fn choose(recorded: &mut [Option<Value>], request: &Received) -> Option<Reply> {
     }
 }
 
-/// Path and query; neither the order of parameters counts nor which of their characters are encoded.
-pub(crate) fn sorted_target(target: &str) -> (&str, Vec<Vec<u8>>) {
+/// Path and query; the order of parameters does not count.
+pub(crate) fn sorted_target(target: &str) -> (&str, Vec<&str>) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-    let mut parameters: Vec<Vec<u8>> = parameters.map(decoded).collect();
+    let mut parameters: Vec<&str> = query.split('&').filter(|parameter| !parameter.is_empty()).collect();
     parameters.sort_unstable();
     (path, parameters)
-}
-
-/// A parameter without its encoding. An `&` or `=` that was encoded is marked, since it is not the same as a bare one.
-fn decoded(parameter: &str) -> Vec<u8> {
-    let mut pieces = parameter.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().replace('+', " ").into_bytes();
-    for piece in pieces {
-        match piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.extend(b"&=".contains(&byte).then_some(b'%'));
-                bytes.push(byte);
-                bytes.extend(piece[2..].replace('+', " ").bytes());
-            }
-            None => bytes.extend(format!("%{piece}").bytes()),
-        }
-    }
-    bytes
 }
 
 /// `"closed"`, and nothing at all where the gateway left first, is no answer.

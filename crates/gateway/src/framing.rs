@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use a6_codec::event_stream::{Frame, FrameDecoder, Value, encode};
+use a6_codec::event_stream::{Flaw, Frame, FrameDecoder, FrameError, Value, encode};
 use a6_codec::sse::{Event, SseDecoder, events};
 use a6_core::{Fault, FaultKind};
 use a6_protocols::{Protocol, StreamReader, Verdict};
@@ -47,11 +47,11 @@ impl StreamDecoder {
         }
     }
 
-    /// At the end of the stream: what the client still sees, and whether the end is one, not a cut inside a frame.
-    pub(crate) fn finish(&mut self, stream: &mut StreamReader) -> (Bytes, bool) {
+    /// At the end of the stream: what the client still sees, and what is wrong with the last frame.
+    pub(crate) fn finish(&mut self, stream: &mut StreamReader) -> (Bytes, Option<Fault>) {
         match self {
-            Self::Events(decoder) => (visible(stream, decoder.take_tail()), true),
-            Self::Frames(decoder) => (Bytes::new(), decoder.finish().is_ok()),
+            Self::Events(decoder) => (visible(stream, decoder.take_tail()), None),
+            Self::Frames(decoder) => (Bytes::new(), decoder.finish().err().map(broken)),
         }
     }
 
@@ -85,13 +85,18 @@ fn frames(decoder: &mut FrameDecoder, stream: &mut StreamReader) -> Result<Bytes
                 }
             }
             // A broken frame is told again with the next piece, or at the end.
-            Err(error) if seen.is_empty() => {
-                let text = format!("the answer broke off: {error}");
-                return Err(Box::new(Fault::upstream(FaultKind::UpstreamProtocol, text)));
-            }
+            Err(error) if seen.is_empty() => return Err(Box::new(broken(error))),
             Ok(None) | Err(_) => return Ok(seen.freeze()),
         }
     }
+}
+
+fn broken(error: FrameError) -> Fault {
+    let kind = match error.flaw {
+        Flaw::Cut => FaultKind::UpstreamTruncated,
+        _ => FaultKind::UpstreamProtocol,
+    };
+    Fault::upstream(kind, format!("the answer broke off: {error}"))
 }
 
 /// A frame as the protocols know events.
@@ -154,7 +159,9 @@ mod tests {
             for piece in [whole.slice(..cut), whole.slice(cut..)] {
                 seen.extend_from_slice(&decoder.push(piece, &mut reader).unwrap());
             }
-            assert_eq!((seen.freeze(), decoder.finish(&mut reader)), (whole.clone(), (Bytes::new(), true)));
+            let (tail, fault) = decoder.finish(&mut reader);
+            assert!(tail.is_empty() && fault.is_none(), "{fault:?}");
+            assert_eq!(seen.freeze(), whole);
             assert_eq!((reader.end(), reader.usage().total), (End::Complete, Some(5)), "{cut}");
         }
     }
@@ -166,15 +173,16 @@ mod tests {
         let mut decoder = StreamDecoder::of(StreamKind::Frames);
         let mut reader = Protocol::BedrockConverse.stream_reader(false);
         decoder.push(whole.slice(..whole.len() - 1), &mut reader).unwrap();
-        assert_eq!(
-            (decoder.finish(&mut reader), reader.end()),
-            ((Bytes::new(), false), End::CompleteWithoutTerminal)
-        );
+        let kind = |decoder: &mut StreamDecoder, reader: &mut StreamReader| {
+            decoder.finish(reader).1.map(|fault| fault.kind)
+        };
+        assert_eq!(kind(&mut decoder, &mut reader), Some(FaultKind::UpstreamTruncated));
+        assert_eq!(reader.end(), End::CompleteWithoutTerminal);
 
         let mut decoder = StreamDecoder::of(StreamKind::Frames);
         let broken = [&first[..], b"{\"message\":\"no frame at all\"}"].concat();
         assert_eq!(decoder.push(broken.into(), &mut reader).unwrap(), first);
-        assert!(!decoder.finish(&mut reader).1);
+        assert_eq!(kind(&mut decoder, &mut reader), Some(FaultKind::UpstreamProtocol));
         let fault = decoder.push(first, &mut reader).unwrap_err();
         assert!(fault.text.contains("frame 2 of the event stream"), "{}", fault.text);
     }

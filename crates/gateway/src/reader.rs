@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use crate::framing::StreamDecoder;
 
+const ENDS: &str = "the stream ended before its end";
+const CODING_ENDS: &str = "the stream's content-encoding breaks off";
 const NO_DONE: &str = "the stream was whole, but its terminal event did not come";
 
 /// What looks on while an answer passes.
@@ -67,15 +69,17 @@ impl Reader {
         }
     }
 
-    /// The upstream's body has ended, properly framed or not: how did it go, and what is still to be sent? Without an
-    /// outcome it was truncated.
-    pub(crate) fn judge(&mut self, record: &mut Record, framed: bool) -> (Option<Outcome>, Frame) {
+    /// The upstream's body has ended, properly framed or not: how did it go, or what is missing, and what is still to be
+    /// sent?
+    pub(crate) fn judge(&mut self, record: &mut Record, framed: bool) -> (Result<Outcome, Fault>, Frame) {
         let is_error = record.status.is_some_and(|status| !status.is_success());
         let (outcome, tail, is_stream) = match self {
             Self::Events { inflater, decoder, stream } => {
-                let (tail, is_whole) = decoder.finish(stream);
+                let (tail, fault) = decoder.finish(stream);
                 // The client sees what is inside the coding, so that it cannot find out by itself.
-                let is_whole = is_whole && inflater.as_mut().is_none_or(|inflater| inflater.is_at_end());
+                let is_at_end = inflater.as_mut().is_none_or(|inflater| inflater.is_at_end());
+                let fault = fault.or_else(|| (!is_at_end).then(|| truncated(CODING_ENDS)));
+                let is_whole = fault.is_none();
                 // Where only the transport can tell, it can: but a connection that closes within an event was cut.
                 let ends_well = is_whole && (framed || tail.is_empty());
                 let framed = framed && is_whole;
@@ -91,7 +95,7 @@ impl Reader {
                     _ if framed && is_error => Some(Outcome::Complete),
                     End::CompleteWithoutTerminal | End::Unjudged | End::Truncated => None,
                 };
-                (outcome, tail, true)
+                (outcome.ok_or_else(|| fault.unwrap_or_else(|| truncated(ENDS))), tail, true)
             }
             Self::Plain(reader) => {
                 let told = reader.finish(!framed);
@@ -103,12 +107,12 @@ impl Reader {
                 // An end by connection close may be a cut. Only a text that ends by itself is whole then; a provider's
                 // error page is passed as it comes.
                 let is_whole = framed || told.is_whole || is_unknown || is_error;
-                (is_whole.then_some(Outcome::Complete), Bytes::new(), false)
+                (is_whole.then_some(Outcome::Complete).ok_or_else(|| truncated(ENDS)), Bytes::new(), false)
             }
             // Where the connection ends the body, its end is all that can be known (RFC 9112 §6.3).
             Self::Opaque(decoder) => {
                 let tail = decoder.as_mut().map(SseDecoder::take_tail).unwrap_or_default();
-                (Some(Outcome::Complete), tail, decoder.is_some())
+                (Ok(Outcome::Complete), tail, decoder.is_some())
             }
         };
         (outcome, Frame { data: tail, is_stream, is_last: true })
@@ -134,6 +138,10 @@ impl Reader {
             record.has_tool_calls = stream.has_tool_calls();
         }
     }
+}
+
+fn truncated(text: &'static str) -> Fault {
+    Fault::upstream(FaultKind::UpstreamTruncated, text)
 }
 
 fn inflated(inflater: &mut Inflater, data: &[u8]) -> Result<Bytes, Box<Fault>> {

@@ -327,10 +327,12 @@ impl<P: Plugin> AnswerStream<P> {
     fn finish(&mut self) -> Option<Bytes> {
         let framed = self.upstream.end() == BodyEnd::Framed;
         let (outcome, frame) = self.reader.judge(&mut self.settlement.record, framed);
-        let Some(outcome) = outcome else {
-            let cause = "the stream ended before its end";
-            self.abort(Outcome::UpstreamTruncated, &Fault::upstream(FaultKind::UpstreamTruncated, cause));
-            return None;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(fault) => {
+                self.abort(Outcome::UpstreamTruncated, &fault);
+                return None;
+            }
         };
         self.outcome = Some(outcome);
         if let Reader::Opaque(_) = self.reader {

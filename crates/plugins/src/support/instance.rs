@@ -260,11 +260,14 @@ fn headers(auth: &Auth, written: &[HeaderName]) -> Result<Vec<(HeaderName, Heade
 /// What stays as it is in a query (RFC 3986 §2.3).
 const SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `auth.query`, then the endpoint's own query, whose members win and stay as they are written.
+/// `auth.query`, then the endpoint's own query, whose members win; all encoded alike, however they are written.
 fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argument> {
     let pieces = endpoint.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
     let own: Vec<_> = pieces
-        .filter_map(|piece| Some((form_urlencoded::parse(piece.as_bytes()).next()?.0, piece)))
+        .filter_map(|piece| {
+            let (name, value) = form_urlencoded::parse(piece.as_bytes()).next()?;
+            Some((name, piece.contains('=').then_some(value)))
+        })
         .collect();
     let argument = |name: &str, written: &str| Argument {
         name: name.into(),
@@ -272,10 +275,15 @@ fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argumen
         is_auth: auth.contains_key(name),
     };
     let of_auth = auth.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == *name));
-    let of_auth = of_auth.map(|(name, value)| {
-        argument(name, &format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE)))
+    let written = |name: &str, value: &str| {
+        format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE))
+    };
+    let of_auth = of_auth.map(|(name, value)| argument(name, &written(name, value)));
+    let of_endpoint = own.iter().map(|(name, value)| match value {
+        Some(value) => argument(name, &written(name, value)),
+        None => argument(name, &utf8_percent_encode(name, SAFE).to_string()),
     });
-    of_auth.chain(own.iter().map(|(name, piece)| argument(name, piece))).collect()
+    of_auth.chain(of_endpoint).collect()
 }
 
 const CONTENT_TYPE_JSON: &[u8] = b"content-type: application/json\r\n";

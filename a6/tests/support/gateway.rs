@@ -163,7 +163,12 @@ impl Setup {
             .expect("the binary starts");
         let key = self.admin_key.clone().unwrap_or_default();
         let admin_is_plain = self.admin_lines.is_empty();
-        let mut gateway = Gateway { data, tls, admin, control, exporter, key, admin_is_plain, home, child };
+        // The stand-alone Admin API has no routes.
+        let is_stand_alone =
+            |(name, _): &(String, String)| name == "A6_CONF_DEPLOYMENT__ROLE_TRADITIONAL__CONFIG_PROVIDER";
+        let collection = if self.variables.iter().any(is_stand_alone) { "configs" } else { "routes" };
+        let mut gateway =
+            Gateway { data, tls, admin, control, exporter, key, collection, admin_is_plain, home, child };
         gateway.wait_until_it_serves().map(|()| gateway)
     }
 
@@ -222,6 +227,8 @@ pub struct Gateway {
     pub exporter: SocketAddr,
     pub home: Arc<TempDir>,
     key: String,
+    /// What the Admin API surely has.
+    collection: &'static str,
     admin_is_plain: bool,
     child: Child,
 }
@@ -349,10 +356,9 @@ impl Gateway {
         if !self.admin_is_plain {
             return Ok(());
         }
-        let (status, answer) = self.admin("GET", "routes", None);
+        let (status, answer) = self.admin("GET", self.collection, None);
         match (self.key.is_empty(), status) {
-            // The stand-alone Admin API has no routes.
-            (false, 200 | 404) | (true, 401) => Ok(()),
+            (false, 200) | (true, 401) => Ok(()),
             _ => Err(format!("the Admin API answers {status} {answer}\n{}", self.output())),
         }
     }

@@ -62,6 +62,8 @@ pub struct Metrics {
     families: Vec<Family>,
     /// By family, labels that are left empty.
     hidden: RwLock<HashMap<String, Vec<String>>>,
+    request_models: Mutex<HashSet<Box<str>>>,
+    /// Apart, so that no client can fill up with names what the configuration names.
     models: Mutex<HashSet<Box<str>>>,
     /// Grows when threads have to look for their series anew.
     generation: AtomicU64,
@@ -93,6 +95,7 @@ impl Metrics {
             families: SPECS.iter().map(|spec| Family::new(spec, &options)).collect(),
             options,
             hidden: RwLock::default(),
+            request_models: Mutex::default(),
             models: Mutex::default(),
             generation: AtomicU64::new(0),
             folded: AtomicU64::new(0),
@@ -163,7 +166,7 @@ impl Metrics {
         for (name, field) in family.spec.labels {
             let value = match facts.value(*field) {
                 _ if hidden.is_some_and(|hidden| hidden.iter().any(|hidden| hidden == name)) => "",
-                value if matches!(field, Field::RequestModel | Field::Model) && !self.has_room_for(value) => {
+                value if !self.has_room_for(*field, value) => {
                     is_folded = true;
                     OTHER
                 }
@@ -177,12 +180,17 @@ impl Metrics {
         family.series(text, self.seconds(), is_folded)
     }
 
-    /// Whether a model's name gets a label of its own.
-    fn has_room_for(&self, model: &str) -> bool {
+    /// Whether a value gets a label of its own: every one does but for names of models.
+    fn has_room_for(&self, field: Field, model: &str) -> bool {
+        let models = match field {
+            Field::RequestModel => &self.request_models,
+            Field::Model => &self.models,
+            _ => return true,
+        };
         if model.is_empty() {
             return true;
         }
-        let mut models = locked(&self.models);
+        let mut models = locked(models);
         models.contains(model) || (models.len() < MAX_MODELS && models.insert(model.into()))
     }
 }

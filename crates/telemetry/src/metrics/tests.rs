@@ -246,9 +246,9 @@ fn there_is_a_bound_and_sums_stay_true() {
     assert!(tokens.iter().any(|line| line.contains("request_llm_model=\"<other>\"") && line.ends_with(" 5")));
     assert!(!text.contains("apisix_nginx_metric_errors_total 0\n"), "{text}");
     // What clients make up leaves the names that the configuration gives alone.
-    let mut record = model(200, Vec::new());
-    (record.model, record.usage.prompt) = (Some("configured".into()), Some(1));
-    thread.settle(BY_ID, &request("/x"), &record);
+    let mut configured = model(200, Vec::new());
+    (configured.model, configured.usage.prompt) = (Some("configured".into()), Some(1));
+    thread.settle(BY_ID, &request("/x"), &configured);
     let tokens = samples(&metrics.text(), "apisix_llm_prompt_tokens");
     assert!(tokens.iter().any(|line| line.contains(",llm_model=\"configured\"")), "{tokens:?}");
 

@@ -31,7 +31,7 @@ static ROOMS: [(&str, &[&str]); 19] = [
     ("simd", &[]),
     ("snapshot", &["resources", "protocols", "codec"]),
     ("store", &["snapshot", "codec", "resources"]),
-    ("telemetry", &["snapshot", "codec", "resources"]),
+    ("telemetry", &["snapshot", "protocols", "codec", "resources"]),
     ("upstream", &["snapshot", "codec", "resources", "protocols"]),
     ("xtask", &[]),
 ];

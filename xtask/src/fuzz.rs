@@ -5,7 +5,18 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// Each a file in `fuzz/fuzz_targets` and a folder of kept inputs in `fuzz/corpus`.
-const TARGETS: [&str; 6] = ["upstream_codec", "sse", "event_stream", "json_scan", "expressions", "settings"];
+const TARGETS: [&str; 10] = [
+    "upstream_codec",
+    "sse",
+    "event_stream",
+    "json_scan",
+    "expressions",
+    "settings",
+    "messages_to_chat",
+    "chat_to_messages",
+    "chat_to_converse",
+    "embeddings_to_predict",
+];
 
 /// Where cargo-fuzz builds and where the inputs that libFuzzer finds worth keeping go, from the project's root.
 const BUILT: &str = "target/fuzz";

@@ -3,7 +3,7 @@ use a6_codec::http1::{Framing, ResponseHead};
 use a6_codec::sse::SseDecoder;
 use a6_core::FaultKind;
 use a6_protocols::Protocol;
-use a6_snapshot::{Attempt, Instance, Plugin};
+use a6_snapshot::{Attempt, Instance, Plugin, Record};
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SERVER};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
@@ -11,6 +11,7 @@ use hyper::ext::ReasonPhrase;
 
 use crate::attempt::{Answering, Source};
 use crate::body::AnswerBody;
+use crate::converted::Reading;
 use crate::framing::StreamDecoder;
 use crate::headers::{is_event_stream, is_json, stream_kind};
 use crate::keep_alive::KeepAlive;
@@ -34,9 +35,8 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     let mut limits = Limits { started, seen: 0, max_bytes: None, deadline: None };
     let mut keep_alive = None;
     let (reader, in_flight) = match source {
-        Source::Provider { instance, protocol, hides_usage } => {
-            let asked = settlement.record.stream;
-            let reader = provider_reader(&mut parts, asked, protocol, hides_usage);
+        Source::Provider { instance, protocol, reading } => {
+            let reader = provider_reader(&mut parts, &settlement.record, protocol, &reading);
             // What a plugin makes of the body is nobody else's to write into.
             let may_comment = reader.is_judged_stream() && !has_frame_plugins;
             if let Some(every) = instance.streaming_keepalive.filter(|_| may_comment) {
@@ -77,8 +77,8 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
     if reader.is_judged_stream() {
         settlement.request.detach();
-    } else if !is_bodiless && in_flight.is_none() {
-        parts.headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    } else if in_flight.is_none() {
+        label(&mut parts, is_bodiless);
     }
     let upstream = answer.body;
     let body = stream::Parts {
@@ -94,12 +94,33 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     Response::from_parts(parts, AnswerBody::Stream(Box::new(AnswerStream::new(body))))
 }
 
+/// Says of a provider's plain answer what APISIX says of it: JSON where the provider said nothing, the charset of a text.
+fn label(parts: &mut Parts, is_bodiless: bool) {
+    if parts.status == StatusCode::NO_CONTENT {
+        parts.headers.remove(CONTENT_TYPE);
+        return;
+    }
+    let text = match parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        None if is_bodiless => return,
+        None => "application/json",
+        Some(b"text/html") => "text/html; charset=utf-8",
+        Some(b"text/plain") => "text/plain; charset=utf-8",
+        Some(_) => return,
+    };
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(text));
+}
+
 /// What one piece of a compressed stream may grow to.
 const MAX_INFLATED: usize = 8 << 20;
 
-fn provider_reader(parts: &mut Parts, asked: bool, protocol: Protocol, hides_usage: bool) -> Reader {
+fn provider_reader(parts: &mut Parts, record: &Record, protocol: Protocol, reading: &Reading) -> Reader {
+    let (hides_usage, conversion) = match reading {
+        Reading::AsItIs { hides_usage } => (*hides_usage, None),
+        Reading::Told(told) => return Reader::Plain(protocol.plain_reader().told(*told)),
+        Reading::Stream(converting) => (false, converting.stream(record)),
+    };
     let coding = coding(&parts.headers);
-    let kind = stream_kind(&parts.headers, parts.status, asked);
+    let kind = stream_kind(&parts.headers, parts.status, record.stream);
     match (coding, kind) {
         // Nobody can look into it.
         (Err(Unknown), _) => Reader::Plain(protocol.plain_reader().unread()),
@@ -109,8 +130,11 @@ fn provider_reader(parts: &mut Parts, asked: bool, protocol: Protocol, hides_usa
                 parts.headers.remove(CONTENT_ENCODING);
                 Box::new(Inflater::new(coding, MAX_INFLATED))
             });
+            if conversion.is_some() {
+                parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            }
             let stream = protocol.stream_reader(hides_usage);
-            Reader::Events { inflater, decoder: StreamDecoder::of(kind), stream }
+            Reader::Events { inflater, decoder: StreamDecoder::of(kind), stream, conversion }
         }
         (Ok(_), None) if protocol == Protocol::Passthrough && !is_json(&parts.headers) => {
             Reader::Plain(protocol.plain_reader().unread())
@@ -121,10 +145,10 @@ fn provider_reader(parts: &mut Parts, asked: bool, protocol: Protocol, hides_usa
 }
 
 /// A coding that we do not know.
-struct Unknown;
+pub(crate) struct Unknown;
 
 /// How an answer is compressed, if it is.
-fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Unknown> {
+pub(crate) fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Unknown> {
     match headers.get(CONTENT_ENCODING) {
         None => Ok(None),
         Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(None),

@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::access::Admitted;
 use crate::answer::{UPSTREAM_STATUS, upstream_statuses};
 use crate::build::{Built, build};
+use crate::converted::{self, Reading};
 use crate::forward;
 use crate::headers::stream_kind;
 use crate::phases;
@@ -30,9 +31,9 @@ pub(crate) enum Source {
     /// A provider.
     Provider {
         instance: Arc<Instance>,
+        /// The protocol that it answers in.
         protocol: Protocol,
-        /// A usage event will come that the client did not ask for.
-        hides_usage: bool,
+        reading: Reading,
     },
     /// A node of an ordinary upstream.
     Node { in_flight: InFlight, read_timeout: Duration },
@@ -84,7 +85,7 @@ fn reworded(plan: &Plan, status: StatusCode) -> Option<Stop> {
 
 struct Sent {
     answer: Answer,
-    hides_usage: bool,
+    reading: Reading,
     started: Instant,
 }
 
@@ -96,8 +97,12 @@ fn answering<P: Plugin>(
 ) -> Answering<P> {
     // Nothing will be sent again from here on; a long stream should not hold its prompt.
     settlement.body.release();
-    let Sent { answer, hides_usage, started } = sent;
-    let source = Source::Provider { instance, protocol: plan.protocol, hides_usage };
+    let Sent { answer, reading, started } = sent;
+    let protocol = match &reading {
+        Reading::Stream(converting) => converting.target(),
+        Reading::AsItIs { .. } | Reading::Told(_) => plan.protocol,
+    };
+    let source = Source::Provider { instance, protocol, reading };
     Answering { settlement, answer, started, source }
 }
 
@@ -107,7 +112,7 @@ async fn try_instance<P: Plugin>(
     instance: &Arc<Instance>,
 ) -> Result<Sent, Fault> {
     let started = Instant::now();
-    let Built { call, path, hides_usage } = build(settlement, plan, instance).await?;
+    let Built { call, path, hides_usage, converting } = build(settlement, plan, instance).await?;
     settlement.record.attempts.reserve_exact(1);
     settlement.record.attempts.push(Attempt {
         address: instance.address.clone(),
@@ -134,7 +139,18 @@ async fn try_instance<P: Plugin>(
         result => result,
     };
     note_result(&mut settlement.record, &result);
-    Ok(Sent { answer: result?, hides_usage, started })
+    let mut answer = result?;
+    let reading = match converting {
+        None => Reading::AsItIs { hides_usage },
+        Some(converting) => match Box::pin(converted::reply(settlement, converting, &mut answer)).await {
+            Ok(reading) => reading,
+            Err(fault) => {
+                note_fault(&mut settlement.record, &fault);
+                return Err(fault);
+            }
+        },
+    };
+    Ok(Sent { answer, reading, started })
 }
 
 /// What became of the last attempt, as far as it is known now.
@@ -147,10 +163,14 @@ pub(crate) fn note_result(record: &mut Record, result: &Result<Answer, Fault>) {
             attempt.connect = Some(answer.connect);
             attempt.header = Some(elapsed);
         }
-        Err(fault) => {
-            attempt.fault = Some(fault.kind);
-            attempt.duration = Some(elapsed);
-        }
+        Err(fault) => note_fault(record, fault),
+    }
+}
+
+fn note_fault(record: &mut Record, fault: &Fault) {
+    if let Some(attempt) = record.attempts.last_mut() {
+        attempt.fault = Some(fault.kind);
+        attempt.duration = Some(attempt.started.elapsed());
     }
 }
 

@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use a6_core::{Fault, FaultKind, Secret};
 use a6_protocols::{Protocol, UnknownModel};
-use a6_snapshot::{Account, Instance, Lane, Plan, Plugin, Request};
+use a6_snapshot::{Account, Instance, Lane, Plan, Plugin, Request, Way};
 use a6_upstream::{Call, sigv4};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde_json::json;
 
+use crate::converted::{self, Converting};
 use crate::headers::{reaches_client, write, write_client_headers};
 use crate::settle::Settlement;
 use crate::signing;
@@ -20,12 +21,15 @@ pub(crate) struct Built {
     pub(crate) path: Arc<str>,
     /// A usage event will come that the client did not ask for.
     pub(crate) hides_usage: bool,
+    /// What the answer's way back needs, where the provider speaks another protocol.
+    pub(crate) converting: Option<Box<Converting>>,
 }
 
 /// A body for one target.
 struct Prepared {
     body: Vec<Bytes>,
     hides_usage: bool,
+    converting: Option<Box<Converting>>,
     /// The model that is asked.
     model: Option<String>,
 }
@@ -50,14 +54,14 @@ pub(crate) async fn build<P: Plugin>(
     plan: &Plan,
     instance: &Arc<Instance>,
 ) -> Result<Built, Fault> {
-    let Some(lane) = instance.lane(plan.protocol) else { return Err(not_spoken(plan.protocol, instance)) };
-    let Prepared { body, hides_usage, model } = match plan.is_opaque {
+    let Some(way) = instance.way(plan.protocol) else { return Err(not_spoken(plan.protocol, instance)) };
+    let Prepared { body, hides_usage, converting, model } = match plan.is_opaque {
         true => opaque(settlement.body.bytes()),
-        false => shaped(settlement, plan, instance).await?,
+        false => shaped(settlement, way, instance).await?,
     };
     let length: usize = body.iter().map(Bytes::len).sum();
     let request = &settlement.request;
-    let Opening { method, path, head: mut bytes } = match lane {
+    let Opening { method, path, head: mut bytes } = match &way.lane {
         Lane::Fixed { path, head } => {
             let mut bytes = Vec::with_capacity(head.expose().len() + 512);
             bytes.extend_from_slice(head.expose());
@@ -65,7 +69,7 @@ pub(crate) async fn build<P: Plugin>(
         }
         lane => open(lane, instance, request, Wanted { plan, model, stream: settlement.record.stream })?,
     };
-    write_client_headers(&mut bytes, request, instance);
+    write_client_headers(&mut bytes, request, instance, way.conversion);
     if let Some(account) = &instance.account {
         let worker = settlement.worker.clone();
         // Boxed, since few have one and every connection keeps a request's future.
@@ -85,39 +89,48 @@ pub(crate) async fn build<P: Plugin>(
         head: Secret::new(bytes.into()),
         body,
     };
-    Ok(Built { call, path, hides_usage })
+    Ok(Built { call, path, hides_usage, converting })
 }
 
 /// A body that passes as it is.
 fn opaque(body: Option<&Bytes>) -> Prepared {
     let body = body.filter(|bytes| !bytes.is_empty()).cloned().into_iter().collect();
-    Prepared { body, hides_usage: false, model: None }
+    Prepared { body, hides_usage: false, converting: None, model: None }
 }
 
 /// The body as this instance wants it.
 async fn shaped<P: Plugin>(
     settlement: &mut Settlement<P>,
-    plan: &Plan,
+    way: &Way,
     instance: &Instance,
 ) -> Result<Prepared, Fault> {
     let (text, document) =
         settlement.body.document().await.map_err(|error| {
             Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, error.to_string())
         })?;
-    let shaped = instance.shaping.apply(plan.protocol, document, &text);
-    let described = plan.protocol.describe(document, &text);
-    let body = match shaped.body {
-        None => vec![text],
-        Some(parts) => {
-            // At most; long stretches are shared with the original.
-            settlement.body.hold(parts.iter().map(|part| part.len() as u64).sum())?;
-            parts
-        }
+    let described = way.client.describe(document, &text);
+    let translated = converted::request(&text, way, instance)?;
+    let (text, document) = match &translated {
+        Some(translated) => (translated.text.clone(), &translated.document),
+        None => (text, document),
     };
+    let shaped = instance.shaping.apply(way.target, document, &text);
+    let is_new = translated.is_some() || shaped.body.is_some();
+    let body = shaped.body.unwrap_or_else(|| vec![text]);
+    if is_new {
+        // At most; long stretches are shared with the original.
+        settlement.body.hold(body.iter().map(|part| part.len() as u64).sum())?;
+    }
+    let mut model = shaped.model;
     settlement.record.tool_count = described.tool_count;
     settlement.record.set_end_user(described.end_user.as_deref());
-    settlement.record.set_model(shaped.model.as_deref());
-    Ok(Prepared { body, hides_usage: shaped.hides_usage, model: shaped.model })
+    let converting = translated.map(|translated| {
+        model = model.take().or(translated.model);
+        settlement.record.dropped = translated.dropped;
+        translated.converting
+    });
+    settlement.record.set_model(model.as_deref());
+    Ok(Prepared { body, hides_usage: shaped.hides_usage, converting, model })
 }
 
 /// The beginning of a request whose first line depends on the client's.

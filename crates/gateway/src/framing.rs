@@ -6,6 +6,7 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::{Protocol, StreamReader, Verdict};
 use bytes::{Bytes, BytesMut};
 
+use crate::converted::ConvertedStream;
 use crate::headers::StreamKind;
 
 /// Finds the events of a provider's stream.
@@ -25,16 +26,22 @@ impl StreamDecoder {
         }
     }
 
-    /// Shows what came to the reader, event by event, and gives what of it the client sees: whole events alone.
+    /// Shows what came to the reader, event by event, and gives what of it the client sees: whole events alone, or what a
+    /// conversion makes of them.
     ///
     /// # Errors
     /// A frame is broken. The whole ones before it were given out.
-    pub(crate) fn push(&mut self, data: Bytes, stream: &mut StreamReader) -> Result<Bytes, Box<Fault>> {
+    pub(crate) fn push(
+        &mut self,
+        data: Bytes,
+        stream: &mut StreamReader,
+        conversion: Option<&mut ConvertedStream>,
+    ) -> Result<Bytes, Box<Fault>> {
         match self {
-            Self::Events(decoder) => Ok(visible(stream, decoder.push(data))),
+            Self::Events(decoder) => Ok(shown(stream, decoder.push(data), conversion)),
             Self::Frames(decoder) => {
                 decoder.push(&data);
-                frames(decoder, stream)
+                frames(decoder, stream, conversion)
             }
         }
     }
@@ -48,9 +55,13 @@ impl StreamDecoder {
     }
 
     /// At the end of the stream: what the client still sees, and what is wrong with the last frame.
-    pub(crate) fn finish(&mut self, stream: &mut StreamReader) -> (Bytes, Option<Fault>) {
+    pub(crate) fn finish(
+        &mut self,
+        stream: &mut StreamReader,
+        conversion: Option<&mut ConvertedStream>,
+    ) -> (Bytes, Option<Fault>) {
         match self {
-            Self::Events(decoder) => (visible(stream, decoder.take_tail()), None),
+            Self::Events(decoder) => (shown(stream, decoder.take_tail(), conversion), None),
             Self::Frames(decoder) => (Bytes::new(), decoder.finish().err().map(broken)),
         }
     }
@@ -75,18 +86,25 @@ fn exception(fault: &Fault) -> Option<Bytes> {
     encode(&headers, &Protocol::BedrockConverse.error_body(fault)).ok()
 }
 
-fn frames(decoder: &mut FrameDecoder, stream: &mut StreamReader) -> Result<Bytes, Box<Fault>> {
-    let mut seen = BytesMut::new();
+fn frames(
+    decoder: &mut FrameDecoder,
+    stream: &mut StreamReader,
+    mut conversion: Option<&mut ConvertedStream>,
+) -> Result<Bytes, Box<Fault>> {
+    let mut seen = Vec::new();
     loop {
         match decoder.frame() {
             Ok(Some(frame)) => {
-                if stream.event(&event(&frame)) == Verdict::Pass {
-                    seen.extend_from_slice(frame.bytes());
+                let verdict = stream.event(&event(&frame));
+                match &mut conversion {
+                    Some(converted) => converted.frame(&frame, &mut seen),
+                    None if verdict == Verdict::Pass => seen.extend_from_slice(frame.bytes()),
+                    None => {}
                 }
             }
             // A broken frame is told again with the next piece, or at the end.
             Err(error) if seen.is_empty() => return Err(Box::new(broken(error))),
-            Ok(None) | Err(_) => return Ok(seen.freeze()),
+            Ok(None) | Err(_) => return Ok(seen.into()),
         }
     }
 }
@@ -100,7 +118,7 @@ fn broken(error: FrameError) -> Fault {
 }
 
 /// A frame as the protocols know events.
-fn event(frame: &Frame) -> Event<'_> {
+pub(crate) fn event(frame: &Frame) -> Event<'_> {
     let text = |name| frame.header(name).and_then(Value::text);
     let name = match text(":message-type") {
         Some("event") => text(":event-type"),
@@ -109,7 +127,15 @@ fn event(frame: &Frame) -> Event<'_> {
     Event { span: 0..0, name: name.map(str::as_bytes), data: Some(Cow::Borrowed(frame.payload())) }
 }
 
-/// What of a run of whole events the client sees.
+/// What the client sees of a run of whole events.
+fn shown(stream: &mut StreamReader, run: Bytes, conversion: Option<&mut ConvertedStream>) -> Bytes {
+    match conversion {
+        None => visible(stream, run),
+        Some(converted) => converted.run(stream, &run),
+    }
+}
+
+/// What of a run of whole events passes.
 fn visible(stream: &mut StreamReader, run: Bytes) -> Bytes {
     let mut hidden = Vec::new();
     for event in events(&run) {
@@ -157,9 +183,9 @@ mod tests {
             let mut reader = Protocol::BedrockConverse.stream_reader(false);
             let mut seen = BytesMut::new();
             for piece in [whole.slice(..cut), whole.slice(cut..)] {
-                seen.extend_from_slice(&decoder.push(piece, &mut reader).unwrap());
+                seen.extend_from_slice(&decoder.push(piece, &mut reader, None).unwrap());
             }
-            let (tail, fault) = decoder.finish(&mut reader);
+            let (tail, fault) = decoder.finish(&mut reader, None);
             assert!(tail.is_empty() && fault.is_none(), "{fault:?}");
             assert_eq!(seen.freeze(), whole);
             assert_eq!((reader.end(), reader.usage().total), (End::Complete, Some(5)), "{cut}");
@@ -172,18 +198,18 @@ mod tests {
         let whole = stream();
         let mut decoder = StreamDecoder::of(StreamKind::Frames);
         let mut reader = Protocol::BedrockConverse.stream_reader(false);
-        decoder.push(whole.slice(..whole.len() - 1), &mut reader).unwrap();
+        decoder.push(whole.slice(..whole.len() - 1), &mut reader, None).unwrap();
         let kind = |decoder: &mut StreamDecoder, reader: &mut StreamReader| {
-            decoder.finish(reader).1.map(|fault| fault.kind)
+            decoder.finish(reader, None).1.map(|fault| fault.kind)
         };
         assert_eq!(kind(&mut decoder, &mut reader), Some(FaultKind::UpstreamTruncated));
         assert_eq!(reader.end(), End::CompleteWithoutTerminal);
 
         let mut decoder = StreamDecoder::of(StreamKind::Frames);
         let broken = [&first[..], b"{\"message\":\"no frame at all\"}"].concat();
-        assert_eq!(decoder.push(broken.into(), &mut reader).unwrap(), first);
+        assert_eq!(decoder.push(broken.into(), &mut reader, None).unwrap(), first);
         assert_eq!(kind(&mut decoder, &mut reader), Some(FaultKind::UpstreamProtocol));
-        let fault = decoder.push(first, &mut reader).unwrap_err();
+        let fault = decoder.push(first, &mut reader, None).unwrap_err();
         assert!(fault.text.contains("frame 2 of the event stream"), "{}", fault.text);
     }
 
@@ -194,7 +220,7 @@ mod tests {
         let exception = StreamDecoder::of(StreamKind::Frames).error_event(&reader, &fault).unwrap();
         let mut reader = Protocol::BedrockConverse.stream_reader(false);
         let mut decoder = StreamDecoder::of(StreamKind::Frames);
-        assert_eq!(decoder.push(exception.clone(), &mut reader).unwrap(), exception);
+        assert_eq!(decoder.push(exception.clone(), &mut reader, None).unwrap(), exception);
         assert_eq!(reader.end(), End::UpstreamError);
         let events = StreamDecoder::of(StreamKind::Events);
         assert_eq!(events.error_event(&reader, &fault), None, "no frame stands among events");

@@ -1,5 +1,6 @@
 use a6_codec::event_stream;
 use a6_codec::http1::ResponseHead;
+use a6_protocols::Conversion;
 use a6_snapshot::{Instance, Request};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -52,13 +53,27 @@ fn goes_to_provider(name: &HeaderName, instance: &Instance) -> bool {
 }
 
 /// Appends a client's headers to a request head for a provider, and where the client was asking.
-pub(crate) fn write_client_headers(head: &mut Vec<u8>, request: &Request, instance: &Instance) {
+pub(crate) fn write_client_headers(
+    head: &mut Vec<u8>,
+    request: &Request,
+    instance: &Instance,
+    conversion: Option<Conversion>,
+) {
     let named_by_connection = connection_tokens(&request.headers);
-    for (name, value) in &request.headers {
+    let passes = |name: &HeaderName| {
         let stays = request.credentials.headers.contains(name)
             || named_by_connection.iter().any(|named| named == name.as_str());
-        if !stays && goes_to_provider(name, instance) {
-            write(head, name, value.as_bytes());
+        !stays && goes_to_provider(name, instance)
+    };
+    let passing = request.headers.iter().filter(|(name, _)| passes(name));
+    match conversion {
+        None => passing.for_each(|(name, value)| write(head, name, value.as_bytes())),
+        Some(conversion) => {
+            let mut headers: HeaderMap = passing.map(|(name, value)| (name.clone(), value.clone())).collect();
+            conversion.headers(&mut headers);
+            // What it put where the other protocol looks for it may stand in the configuration, too.
+            let passing = headers.iter().filter(|(name, _)| goes_to_provider(name, instance));
+            passing.for_each(|(name, value)| write(head, name, value.as_bytes()));
         }
     }
     write(head, &X_FORWARDED_PROTO, request.client.scheme.as_bytes());

@@ -15,16 +15,18 @@
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
 //! `outgoing.rs`, a request's head for an ordinary upstream; `signing.rs`, what shows a provider who asks;
-//! `reader.rs`, `framing.rs`, what looks on while an answer passes; `keep_alive.rs`, a sign of life
-//! for clients of a silent stream;
-//! `tunnel.rs`, connections that leave HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's address; `transcript.rs`, what a model's answer says, for logs; `render.rs`, faults and replies as responses; `body.rs`, the response body
-//! that the client's connection polls.
+//! `reader.rs`, `framing.rs`, what looks on while an answer passes; `converted.rs`, where client and provider speak
+//! different protocols; `keep_alive.rs`, a sign of life for clients of a silent stream; `tunnel.rs`, connections that leave
+//! HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's
+//! address; `transcript.rs`, what a model's answer says, for logs; `render.rs`, faults and replies as responses; `body.rs`,
+//! the response body that the client's connection polls.
 
 mod access;
 mod answer;
 mod attempt;
 mod body;
 mod build;
+mod converted;
 mod forward;
 mod framing;
 mod handshake;

@@ -5,6 +5,7 @@ use a6_protocols::{End, PlainReader, Protocol, StreamReader};
 use a6_snapshot::{Frame, Outcome, Record};
 use bytes::Bytes;
 
+use crate::converted::ConvertedStream;
 use crate::framing::StreamDecoder;
 
 const ENDS: &str = "the stream ended before its end";
@@ -19,6 +20,8 @@ pub(crate) enum Reader {
         inflater: Option<Box<Inflater>>,
         decoder: StreamDecoder,
         stream: StreamReader,
+        /// What the client sees in their place, where it speaks another protocol.
+        conversion: Option<Box<ConvertedStream>>,
     },
     /// A provider's plain answer.
     Plain(PlainReader),
@@ -39,12 +42,12 @@ impl Reader {
     /// It is broken: its compression, or its frames.
     pub(crate) fn see(&mut self, data: Bytes) -> Result<Frame, Box<Fault>> {
         let (data, is_stream) = match self {
-            Self::Events { inflater, decoder, stream } => {
+            Self::Events { inflater, decoder, stream, conversion } => {
                 let data = match inflater {
                     None => data,
                     Some(inflater) => inflated(inflater, &data)?,
                 };
-                (decoder.push(data, stream)?, true)
+                (decoder.push(data, stream, conversion.as_deref_mut())?, true)
             }
             Self::Plain(reader) => {
                 reader.push(&data);
@@ -58,12 +61,13 @@ impl Reader {
 
     /// Whether what is passed on are frames of an AWS event stream.
     pub(crate) fn is_framed(&self) -> bool {
-        matches!(self, Self::Events { decoder: StreamDecoder::Frames(_), .. })
+        matches!(self, Self::Events { decoder: StreamDecoder::Frames(_), conversion: None, .. })
     }
 
     /// Whether what was passed on ends where an event ends.
     pub(crate) fn is_between_events(&self) -> bool {
         match self {
+            Self::Events { conversion: Some(_), .. } => true,
             Self::Events { decoder, .. } => decoder.is_between_events(),
             Self::Plain(_) | Self::Opaque(_) => false,
         }
@@ -74,8 +78,8 @@ impl Reader {
     pub(crate) fn judge(&mut self, record: &mut Record, framed: bool) -> (Result<Outcome, Fault>, Frame) {
         let is_error = record.status.is_some_and(|status| !status.is_success());
         let (outcome, tail, is_stream) = match self {
-            Self::Events { inflater, decoder, stream } => {
-                let (tail, fault) = decoder.finish(stream);
+            Self::Events { inflater, decoder, stream, conversion } => {
+                let (mut tail, fault) = decoder.finish(stream, conversion.as_deref_mut());
                 // The client sees what is inside the coding, so that it cannot find out by itself.
                 let is_at_end = inflater.as_mut().is_none_or(|inflater| inflater.is_at_end());
                 let fault = fault.or_else(|| (!is_at_end).then(|| truncated(CODING_ENDS)));
@@ -83,7 +87,11 @@ impl Reader {
                 // Where only the transport can tell, it can: but a connection that closes within an event was cut.
                 let ends_well = is_whole && (framed || tail.is_empty());
                 let framed = framed && is_whole;
-                let outcome = match stream.end() {
+                let end = match conversion {
+                    Some(converted) => converted.finish(framed, &mut tail),
+                    None => stream.end(),
+                };
+                let outcome = match end {
                     End::Complete => Some(Outcome::Complete),
                     End::Unjudged if ends_well => Some(Outcome::Complete),
                     End::UpstreamError => Some(Outcome::UpstreamError),
@@ -100,7 +108,7 @@ impl Reader {
             Self::Plain(reader) => {
                 let told = reader.finish(!framed);
                 // Of an answer of no known protocol that is too long to be read the connection alone can tell.
-                let is_unknown = told.is_none() && record.protocol == Some(Protocol::Passthrough.name());
+                let is_unknown = told.is_none() && record.protocol == Some(Protocol::Passthrough);
                 let told = told.unwrap_or_default();
                 record.usage = told.usage;
                 record.has_tool_calls = told.has_tool_calls;
@@ -126,6 +134,7 @@ impl Reader {
     /// How a client of this answer is told that it broke off; none where only a cut can tell.
     pub(crate) fn error_event(&self, fault: &Fault) -> Option<Bytes> {
         match self {
+            Self::Events { conversion: Some(converted), .. } => converted.client.error_event(fault),
             Self::Events { decoder, stream, .. } => decoder.error_event(stream, fault),
             Self::Plain(_) | Self::Opaque(_) => None,
         }

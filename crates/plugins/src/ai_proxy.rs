@@ -126,6 +126,7 @@ fn schema() -> Value {
             "max_response_bytes": at_least(1),
             "streaming_flush_interval_ms": {"type": "integer", "minimum": 0, "default": 10},
             "streaming_keepalive_ms": {"type": "integer", "minimum": 0},
+            "a6_strict": {"type": "boolean", "default": false},
         },
         "required": ["provider", "auth"],
     })

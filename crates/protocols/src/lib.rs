@@ -1,6 +1,7 @@
 //! Wire protocols of language models, and the providers that speak them, as data.
 //!
 //! - `protocol.rs`: [`Protocol`], the table of protocols, and how a request's protocol is detected.
+//! - `convert/`: [`Conversion`], requests and replies from one protocol to another.
 //! - `wire.rs`: what each protocol's folder fills in.
 //! - `openai_chat/`, `openai_responses/`, `openai_embeddings/`, `anthropic_messages/`, `bedrock_converse/`,
 //!   `vertex_predict/`, `passthrough/`: a folder each, of the same shape.
@@ -16,6 +17,7 @@
 
 mod anthropic_messages;
 mod bedrock_converse;
+mod convert;
 mod endpoint;
 mod named;
 mod openai_chat;
@@ -35,6 +37,9 @@ mod usage;
 mod vertex_predict;
 mod wire;
 
+pub use convert::{
+    Conversion, Converted, ConvertedReply, Envelope, Recall, StreamConversion, Unconvertible, Unreadable,
+};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use passthrough::takes_bytes;
 pub use place::{Pattern, UnknownModel};

@@ -37,6 +37,8 @@ enum Kept {
     TooLong,
     /// Nobody can read it.
     Unread,
+    /// It was read before it became what passes here.
+    Told(Told),
 }
 
 impl PlainReader {
@@ -57,6 +59,12 @@ impl PlainReader {
         Self { kept: Kept::Unread, ..self }
     }
 
+    /// For an answer that was read in the provider's protocol, and passes in the client's.
+    #[must_use]
+    pub fn told(self, told: Told) -> Self {
+        Self { kept: Kept::Told(told), ..self }
+    }
+
     /// The next piece of the body.
     pub fn push(&mut self, piece: &Bytes) {
         self.kept = match std::mem::replace(&mut self.kept, Kept::TooLong) {
@@ -68,6 +76,7 @@ impl PlainReader {
             }
             Kept::Joined(_) | Kept::TooLong => Kept::TooLong,
             Kept::Unread => Kept::Unread,
+            Kept::Told(told) => Kept::Told(told),
         };
     }
 
@@ -79,6 +88,7 @@ impl PlainReader {
             Kept::Joined(text) => text,
             Kept::TooLong => return None,
             Kept::Unread => return Some(Told { is_whole: true, ..Told::default() }),
+            Kept::Told(told) => return Some(*told),
         };
         let text = match self.coding {
             None => Cow::Borrowed(text),

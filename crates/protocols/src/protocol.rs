@@ -64,6 +64,15 @@ impl Protocol {
         Self::VertexPredict,
     ];
 
+    /// Those that a client may be detected to speak, but for the one that passes as it is.
+    pub const CLIENTS: [Self; 5] = [
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::OpenaiEmbeddings,
+        Self::AnthropicMessages,
+        Self::BedrockConverse,
+    ];
+
     fn wire(self) -> &'static Wire {
         match self {
             Self::OpenaiChat => &openai_chat::WIRE,

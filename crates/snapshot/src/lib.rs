@@ -69,7 +69,7 @@ pub use meta::Meta;
 pub use metering::{Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
-pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target};
+pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target, Way};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;
 pub use record::{Attempt, Outcome, Record};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::Secret;
-use a6_protocols::{Pattern, Protocol, Provider, Scheme, Shaping};
+use a6_protocols::{Conversion, Pattern, Protocol, Provider, Scheme, Shaping};
 
 use crate::{Account, Meta};
 
@@ -72,8 +72,8 @@ pub struct Instance {
     pub target: Arc<Target>,
     /// [`Target`] in words.
     pub address: Arc<str>,
-    /// How it is asked in each protocol that it speaks.
-    pub lanes: Vec<(Protocol, Lane)>,
+    /// How it is asked for the clients of each protocol that it serves.
+    pub ways: Vec<Way>,
     /// `host` and the headers of `auth.header`: what every request begins with behind its first line.
     pub head: Secret<Vec<u8>>,
     /// The query that every request gets.
@@ -86,6 +86,8 @@ pub struct Instance {
     pub account: Option<Account>,
     /// What changes in a body.
     pub shaping: Shaping,
+    /// A request is refused where its conversion cannot carry all of it.
+    pub is_strict: bool,
     /// To connect, for each write and for each read.
     pub timeout: Duration,
     /// Reuse of connections; none closes each after its request.
@@ -98,7 +100,20 @@ pub struct Instance {
     pub streaming_keepalive: Option<Duration>,
 }
 
-/// How an instance is asked in one protocol.
+/// How an instance is asked for clients of one protocol.
+#[derive(Debug)]
+pub struct Way {
+    /// The clients' protocol.
+    pub client: Protocol,
+    /// The provider's.
+    pub target: Protocol,
+    /// From one to the other; none where both are the same and bytes pass as they are.
+    pub conversion: Option<Conversion>,
+    /// Where the provider is asked.
+    pub lane: Lane,
+}
+
+/// Where an instance is asked in one protocol.
 #[derive(Debug)]
 pub enum Lane {
     /// Always at the same path.
@@ -133,9 +148,9 @@ impl Instance {
         self.max_response_bytes.is_some() || self.max_stream_duration.is_some()
     }
 
-    /// How it is asked in a protocol; none if the provider does not speak it.
-    pub fn lane(&self, protocol: Protocol) -> Option<&Lane> {
-        self.lanes.iter().find(|(spoken, _)| *spoken == protocol).map(|(_, lane)| lane)
+    /// How it is asked for clients of a protocol; none if it cannot serve them.
+    pub fn way(&self, client: Protocol) -> Option<&Way> {
+        self.ways.iter().find(|way| way.client == client)
     }
 
     /// The query of a request: the instance's own, and a client's where it passes. A client's argument takes the place of

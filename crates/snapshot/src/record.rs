@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use a6_core::{Fault, FaultKind};
-use a6_protocols::Usage;
+use a6_protocols::{Protocol, Usage};
 use http::{Method, StatusCode};
 
 use crate::{Meter, ModelLog, RouteFacts};
@@ -83,7 +83,7 @@ pub struct Record {
     /// The consumer that was asking.
     pub consumer: Option<Arc<str>>,
     /// The wire protocol of the client.
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<Protocol>,
     /// Whether the client asked for a stream.
     pub stream: bool,
     /// The model that the client named.
@@ -118,6 +118,8 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// How it is counted; none where nobody asked for that.
     pub meter: Option<Meter>,
+    /// What a conversion between protocols could not carry, by name; none where there was all.
+    pub dropped: Option<Box<[String]>>,
     /// What logs may tell of prompt and answer; none where nobody asked for that.
     pub model_log: Option<Box<ModelLog>>,
 }
@@ -160,6 +162,7 @@ impl Record {
             bytes_sent: 0,
             attempts: Vec::new(),
             meter: None,
+            dropped: None,
             model_log: None,
         }
     }

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn only_what_was_asked_for_is_told() {
         let mut record = Record::begin(Method::POST, 0);
-        record.protocol = Some("openai-chat");
+        record.protocol = Some(a6_protocols::Protocol::OpenaiChat);
         record.set_model(Some("gpt-a"));
         record.usage.prompt = Some(5);
         assert!(model_entry(&record).is_empty());

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use a6_protocols::Protocol;
 use a6_snapshot::{Attempt, Record};
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ fn record_json(record: &Record) -> Value {
         "route_id": record.route_id(),
         "service_id": record.service_id(),
         "consumer": record.consumer.as_deref(),
-        "protocol": record.protocol,
+        "protocol": record.protocol.map(Protocol::name),
         "stream": record.stream,
         "request_model": record.request_model,
         "model": record.model,
@@ -74,6 +75,7 @@ fn record_json(record: &Record) -> Value {
         "reasoning_tokens": usage.reasoning,
         "ttft_ms": millis(record.ttft),
         "response_bytes": record.response_bytes,
+        "dropped": record.dropped,
         "upstream_status": record.attempts.last().and_then(|last| last.status).map(|status| status.as_u16()),
         "attempts": record.attempts.iter().map(attempt_json).collect::<Vec<_>>(),
     })

@@ -73,6 +73,21 @@ impl UpstreamBody {
         Ok(length > bytes)
     }
 
+    /// Takes what was read ahead, as one piece.
+    pub fn take_ahead(&mut self) -> Bytes {
+        match self.ahead.len() {
+            1 => self.ahead.pop_front().unwrap_or_default(),
+            _ => self.ahead.drain(..).flatten().collect::<Vec<u8>>().into(),
+        }
+    }
+
+    /// Puts something else in the place of what [`UpstreamBody::take_ahead`] took.
+    pub fn put_ahead(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.ahead.push_front(piece);
+        }
+    }
+
     /// How the body ended; of use after the last piece.
     pub fn end(&self) -> BodyEnd {
         match &self.source {

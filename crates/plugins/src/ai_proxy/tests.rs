@@ -1,6 +1,6 @@
 use super::*;
 use crate::support::testing;
-use a6_protocols::Protocol;
+use a6_protocols::{Conversion, Protocol};
 use a6_resources::{Catalogue, ConfKind};
 use a6_snapshot::{Account, Lane};
 
@@ -14,7 +14,8 @@ fn compile(conf: &Value) -> Result<AiProxy, String> {
 
 fn head(conf: Value) -> String {
     let plugin = compile(&conf).unwrap();
-    let Some(Lane::Fixed { head, .. }) = plugin.instance.lane(Protocol::OpenaiChat) else {
+    let Some(Lane::Fixed { head, .. }) = plugin.instance.way(Protocol::OpenaiChat).map(|way| &way.lane)
+    else {
         panic!("{plugin:?}")
     };
     String::from_utf8(head.expose().clone()).unwrap()
@@ -23,16 +24,16 @@ fn head(conf: Value) -> String {
 /// How each protocol of a provider is asked: its path, or what is still open.
 fn paths(conf: &Value) -> Vec<(&'static str, String)> {
     let plugin = compile(conf).unwrap();
-    let lanes = plugin.instance.lanes.iter().map(|(protocol, lane)| {
-        let path = match lane {
+    let ways = plugin.instance.ways.iter().map(|way| {
+        let path = match &way.lane {
             Lane::Fixed { path, .. } => path.to_string(),
             Lane::Open(pattern) => pattern.path(Some("m:1"), true).unwrap(),
             Lane::Passing(path) => format!("passing {path:?}"),
             Lane::Unknown => "unknown".to_string(),
         };
-        (protocol.name(), path)
+        (way.client.name(), path)
     });
-    lanes.collect()
+    ways.collect()
 }
 
 #[test]
@@ -43,6 +44,7 @@ fn every_protocol_of_a_provider_has_its_path() {
         lane("openai-chat", "/v1/chat/completions"),
         lane("openai-responses", "/v1/responses"),
         lane("openai-embeddings", "/v1/embeddings"),
+        lane("anthropic-messages", "/v1/chat/completions"),
         passing.clone(),
     ];
     assert_eq!(paths(&json!({"provider": "openai", "auth": {}})), openai);
@@ -54,24 +56,57 @@ fn every_protocol_of_a_provider_has_its_path() {
     assert_eq!(paths(&json!({"provider": "anthropic", "auth": {}})), anthropic);
     let place = json!({"project_id": "p", "region": "us-central1"});
     let models = "/v1/projects/p/locations/us-central1/publishers/google/models/m%3A1:predict";
+    let chat = "/v1beta1/projects/p/locations/us-central1/endpoints/openapi/chat/completions";
     let vertex = [
-        lane("openai-chat", "/v1beta1/projects/p/locations/us-central1/endpoints/openapi/chat/completions"),
-        lane("vertex-predict", models),
+        lane("openai-chat", chat),
+        lane("openai-embeddings", models),
+        lane("anthropic-messages", chat),
         passing.clone(),
     ];
     let conf = json!({"provider": "vertex-ai", "auth": {}, "provider_conf": place});
     assert_eq!(paths(&conf), vertex);
     assert_eq!(&*compile(&conf).unwrap().instance.address, "us-central1-aiplatform.googleapis.com:443");
     let nowhere = json!({"provider": "vertex-ai", "auth": {}, "override": {"endpoint": "http://h"}});
-    let unknown = [lane("openai-chat", "unknown"), lane("vertex-predict", "unknown"), passing];
+    let unknown = [
+        lane("openai-chat", "unknown"),
+        lane("openai-embeddings", "unknown"),
+        lane("anthropic-messages", "unknown"),
+        passing,
+    ];
     assert_eq!(paths(&nowhere), unknown);
     let endpoint = json!({"provider": "vertex-ai", "auth": {}, "override": {"endpoint": "http://h/x"}});
     let fixed = [
         lane("openai-chat", "/x"),
-        lane("vertex-predict", "/x"),
+        lane("openai-embeddings", "/x"),
+        lane("anthropic-messages", "/x"),
         lane("passthrough", "passing Some(\"/x\")"),
     ];
     assert_eq!(paths(&endpoint), fixed);
+}
+
+#[test]
+fn an_endpoint_that_is_the_path_of_another_protocol_asks_for_a_conversion() {
+    let conversion = |provider: &str, endpoint: Option<&str>, client: Protocol| {
+        let mut conf = json!({"provider": provider, "auth": {}});
+        if let Some(path) = endpoint {
+            conf["override"] = json!({"endpoint": format!("http://h{path}")});
+        }
+        let plugin = compile(&conf).unwrap();
+        plugin.instance.way(client).unwrap().conversion
+    };
+    let (chat, messages) = (Protocol::OpenaiChat, Protocol::AnthropicMessages);
+    let cases = [
+        ("anthropic", None, chat, None),
+        ("anthropic", Some("/proxy/v1/messages"), chat, Some(Conversion::ChatToMessages)),
+        ("anthropic", Some("/v1/messages"), messages, None),
+        ("anthropic", Some("/v1/chat/completions"), messages, Some(Conversion::MessagesToChat)),
+        ("anthropic", Some("/x"), messages, None),
+        ("openai", Some("/v1/responses"), chat, None),
+        ("openai", None, messages, Some(Conversion::MessagesToChat)),
+    ];
+    for (provider, endpoint, client, expected) in cases {
+        assert_eq!(conversion(provider, endpoint, client), expected, "{provider} {endpoint:?} {client:?}");
+    }
 }
 
 #[test]
@@ -240,13 +275,13 @@ fn a_signed_instance_writes_its_own_headers_and_signs_its_host() {
     }
     assert!(!format!("{plugin:?}").contains("the-"));
     let converse = ("bedrock-converse", "/model/m%3A1/converse-stream".to_string());
-    assert_eq!(paths(&bedrock(&json!({})))[0], converse);
+    assert_eq!(paths(&bedrock(&json!({})))[1], converse);
 }
 
 #[test]
 fn a_signed_endpoint_has_a_host_without_port_and_a_path_encoded_once() {
     let endpoint = json!({"override": {"endpoint": "http://127.0.0.1:4010/model/a:b%2fc/converse"}});
-    assert_eq!(paths(&bedrock(&endpoint))[0], ("bedrock-converse", "/model/a%3Ab%2Fc/converse".to_string()));
+    assert_eq!(paths(&bedrock(&endpoint))[1], ("bedrock-converse", "/model/a%3Ab%2Fc/converse".to_string()));
     let plugin = compile(&bedrock(&endpoint)).unwrap();
     assert_eq!(plugin.instance.head.expose(), b"host: 127.0.0.1\r\n");
     assert_eq!(&*plugin.instance.address, "127.0.0.1:4010");

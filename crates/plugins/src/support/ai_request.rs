@@ -15,7 +15,7 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<(Prot
     };
     let body = exchange.body.read(max_body).await.map_err(could_not_get_body)?;
     if !is_json || (body.is_empty() && takes_bytes(exchange.request.original_path())) {
-        exchange.record.protocol = Some(Protocol::Passthrough.name());
+        exchange.record.protocol = Some(Protocol::Passthrough);
         return Ok((Protocol::Passthrough, true));
     }
     if body.is_empty() {
@@ -34,7 +34,7 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<(Prot
     let Some(protocol) = detected else {
         return Err(bad("no matching AI protocol for the request".into(), Wording::Text));
     };
-    exchange.record.protocol = Some(protocol.name());
+    exchange.record.protocol = Some(protocol);
     exchange.record.stream = stream;
     Ok((protocol, false))
 }

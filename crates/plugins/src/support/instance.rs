@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_core::Secret;
-use a6_protocols::{Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signing};
-use a6_snapshot::{Account, Argument, Instance, Keepalive, Lane, Target};
+use a6_protocols::{Conversion, Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signing};
+use a6_snapshot::{Account, Argument, Instance, Keepalive, Lane, Target, Way};
 use a6_upstream::sigv4;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
@@ -78,6 +78,7 @@ pub(crate) struct TransportConf {
     max_stream_duration_ms: Option<u64>,
     max_response_bytes: Option<u64>,
     streaming_keepalive_ms: Option<u64>,
+    a6_strict: bool,
 }
 
 impl Default for TransportConf {
@@ -91,6 +92,7 @@ impl Default for TransportConf {
             max_stream_duration_ms: None,
             max_response_bytes: None,
             streaming_keepalive_ms: None,
+            a6_strict: false,
         }
     }
 }
@@ -117,7 +119,7 @@ pub(crate) fn compile(
     let headers = headers(&conf.auth, &written)?;
     let query = query(&conf.auth.query, endpoint.query.as_deref());
     let head = head(&authority(&endpoint, account.as_ref()), &headers);
-    let lanes = lanes(provider, &conf.provider_conf, endpoint.path.as_deref(), &query, &head);
+    let ways = ways(provider, &conf.provider_conf, endpoint.path.as_deref(), &query, &head);
     let target = Target {
         scheme: endpoint.scheme,
         host: endpoint.host.into_boxed_str(),
@@ -129,13 +131,14 @@ pub(crate) fn compile(
         provider,
         address: target.to_string().into(),
         target: Arc::new(target),
-        lanes,
+        ways,
         head: Secret::new(head),
         query,
         head_names: headers.into_iter().map(|(name, _)| name).chain(written).collect(),
         has_credentials: !conf.auth.header.is_empty() || !conf.auth.query.is_empty() || account.is_some(),
         account,
         shaping: shaping(provider, conf.options, conf.overrides),
+        is_strict: transport.a6_strict,
         timeout: Duration::from_millis(transport.timeout),
         keepalive: transport.keepalive.then_some(Keepalive {
             size: transport.keepalive_pool,
@@ -177,14 +180,15 @@ fn check_place(provider: &Provider, conf: &InstanceConf) -> Result<(), String> {
     Ok(())
 }
 
-/// How the instance is asked in each protocol of its provider, and in the one that every provider passes on.
-fn lanes(
+/// How the instance is asked: in each protocol of its provider, in the one that every provider passes on, and for clients
+/// of a further protocol through a conversion.
+fn ways(
     provider: &Provider,
     conf: &ProviderConf,
     endpoint: Option<&str>,
     query: &[Argument],
     head: &[u8],
-) -> Vec<(Protocol, Lane)> {
+) -> Vec<Way> {
     let query = query.iter().map(|argument| &**argument.written.expose()).collect::<Vec<_>>().join("&");
     let fixed = |path: &str| {
         let target = if query.is_empty() { path.to_string() } else { format!("{path}?{query}") };
@@ -202,9 +206,39 @@ fn lanes(
             },
         },
     };
-    let spoken = provider.paths.iter().map(|(protocol, pattern)| (*protocol, lane(pattern)));
-    let passing = Lane::Passing(endpoint.map(Box::from));
-    spoken.chain([(Protocol::Passthrough, passing)]).collect()
+    let ways = Protocol::CLIENTS.into_iter().filter_map(|client| {
+        let (target, pattern, conversion) = target(provider, client, endpoint)?;
+        Some(Way { client, target, conversion, lane: lane(pattern) })
+    });
+    let passing = Way {
+        client: Protocol::Passthrough,
+        target: Protocol::Passthrough,
+        conversion: None,
+        lane: Lane::Passing(endpoint.map(Box::from)),
+    };
+    ways.chain([passing]).collect()
+}
+
+/// In which protocol, and at which path, a provider is asked for the clients of one protocol. What it speaks itself passes
+/// as it is, unless the configured endpoint is the provider's path for another protocol that there is a way to.
+fn target(
+    provider: &Provider,
+    client: Protocol,
+    endpoint: Option<&str>,
+) -> Option<(Protocol, &'static str, Option<Conversion>)> {
+    let is_asked_at = |path: &str| endpoint.is_some_and(|endpoint| endpoint.ends_with(path));
+    let mut converted = provider
+        .paths
+        .iter()
+        .filter_map(|(target, path)| Some((*target, *path, Some(Conversion::between(client, *target)?))));
+    let own = provider.paths.iter().find(|(spoken, _)| *spoken == client);
+    match own {
+        Some((spoken, path)) => {
+            let other = converted.find(|(_, path, _)| is_asked_at(path));
+            Some(other.unwrap_or((*spoken, path, None)))
+        }
+        None => converted.next(),
+    }
 }
 
 fn endpoint(provider: &Provider, conf: &InstanceConf) -> Result<Endpoint, String> {

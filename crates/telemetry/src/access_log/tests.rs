@@ -178,7 +178,7 @@ fn every_attempt_has_its_value() {
             (url, "https://api.test/v1/chat/completions"),
         ],
     );
-    record.protocol = Some("openai-chat");
+    record.protocol = Some(a6_protocols::Protocol::OpenaiChat);
     check(&request, &record, &[("$apisix_upstream_response_time", "2858")]);
     record.attempts = vec![attempt(None, Some(FaultKind::UpstreamDns))];
     check(&request, &record, &[("$upstream_status", "502")]);
@@ -194,7 +194,7 @@ fn tokens_that_nobody_told_are_not_zero() {
     let mut record = record();
     check(&request, &record, &[(tokens, "0 0 0 0 0 0"), (rest, "traditional_http|||0|false|false|0|")]);
 
-    record.protocol = Some("openai-chat");
+    record.protocol = Some(a6_protocols::Protocol::OpenaiChat);
     record.request_model = Some("gpt-a".into());
     record.model = Some("gpt-b".into());
     record.attempts = vec![attempt(Some(429), None)];

@@ -62,7 +62,7 @@ fn record(status: u16, attempts: Vec<Attempt>) -> Record {
 
 fn model(status: u16, attempts: Vec<Attempt>) -> Record {
     let mut record = record(status, attempts);
-    record.protocol = Some("openai-chat");
+    record.protocol = Some(a6_protocols::Protocol::OpenaiChat);
     record.set_request_model(Some("gpt-a"));
     record.set_model(Some("gpt-b"));
     record

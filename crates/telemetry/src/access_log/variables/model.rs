@@ -24,6 +24,7 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
     ("llm_end_user_id", |source, out| text(out, source.record.end_user.as_deref().unwrap_or_default())),
     // No plugin of ours judges contents yet.
     ("llm_content_risk_level", |_, out| text(out, "")),
+    ("a6_dropped", |source, out| text(out, &source.record.dropped.as_deref()?.join(","))),
     ("llm_summary", |source, out| told(out, model_log::summary(source.record)?)),
     ("llm_request", |source, out| told(out, model_log::request(source.record)?)),
     ("llm_response_text", |source, out| told(out, model_log::response_text(source.record)?)),

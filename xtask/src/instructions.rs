@@ -43,13 +43,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let risen = compare(&limits, &counted);
+    let dear = dear(&LANES, &counted);
     let grown = scaling::check(&a6)?;
-    if risen.is_empty() && grown.is_empty() {
+    if risen.is_empty() && dear.is_empty() && grown.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     if !risen.is_empty() {
         println!("\nrisen by more than 3 %: {}", risen.join(", "));
         println!("If that is the price of something worth it, {WRITE}, saying why.");
+    }
+    if !dear.is_empty() {
+        println!("\ncosts too much more than its like: {}", dear.join(", "));
     }
     if !grown.is_empty() {
         println!("\ncosts too much more than at few routes: {}", grown.join(", "));
@@ -127,11 +131,37 @@ fn compare(limits: &Figures, counted: &Figures) -> Vec<String> {
     risen
 }
 
+/// The lanes that cost more than they may beside their like, in instructions.
+fn dear(lanes: &[Lane], counted: &Figures) -> Vec<String> {
+    let figure = |lane: &str| counted.get(lane).and_then(|figures| figures.get("instructions")).copied();
+    let mut dear = Vec::new();
+    for lane in lanes {
+        let Some((most, like)) = lane.at_most else { continue };
+        let (Some(own), Some(other)) = (figure(lane.name), figure(like)) else { continue };
+        let multiple = own / other;
+        println!("{} costs {multiple:.2} x {like} (at most {most})", lane.name);
+        if multiple > most {
+            dear.push(format!("{} ({multiple:.2} x {like})", lane.name));
+        }
+    }
+    dear
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn a_lane_that_costs_more_than_it_may_beside_another_is_named() {
+        let figure = |value: f64| BTreeMap::from([("instructions".to_owned(), value)]);
+        let counted = |converted| {
+            Figures::from([("plain".to_owned(), figure(100.0)), ("converted".to_owned(), figure(converted))])
+        };
+        assert_eq!(dear(&LANES, &counted(150.0)), Vec::<String>::new());
+        assert_eq!(dear(&LANES, &counted(151.0)), ["converted (1.51 x plain)"]);
+    }
 
     #[test]
     fn a_rise_over_the_tolerance_or_a_missing_figure_is_named() {

@@ -16,6 +16,10 @@ pub(crate) struct Lane {
     pub(crate) many: u32,
     /// What the gateway is set up for.
     pub(crate) setup: Setup,
+    /// The lane that this one may cost a multiple of, and which.
+    pub(crate) at_most: Option<(f64, &'static str)>,
+    /// Where the client asks: its protocol.
+    path: &'static str,
     stream: bool,
     /// What the mock is asked for, by header.
     knobs: &'static [(&'static str, &'static str)],
@@ -40,29 +44,38 @@ pub(crate) enum Setup {
 ///
 /// The pause between two events is longer than a gateway under callgrind needs for one, so that each event is a read
 /// and a write of its own at every run.
-pub(crate) const LANES: [Lane; 6] = [
+pub(crate) const LANES: [Lane; 8] = [
     PLAIN,
     Lane { name: "counted", setup: Setup::Counted, ..PLAIN },
     Lane { name: "keyed", setup: Setup::Keyed, ..PLAIN },
     Lane { name: "ordinary", setup: Setup::Ordinary, ..PLAIN },
     Lane { name: "routes", setup: Setup::Among(10_000), ..PLAIN },
-    Lane {
-        name: "stream",
-        few: 4,
-        many: 24,
-        stream: true,
-        knobs: &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16"), ("x-mock-chunk-delay-ms", "5")],
-        ..PLAIN
-    },
+    STREAM,
+    Lane { name: "converted", path: MESSAGES, at_most: Some((1.5, "plain")), ..PLAIN },
+    Lane { name: "converted-stream", path: MESSAGES, at_most: Some((2.0, "stream")), ..STREAM },
 ];
+
+/// The path of Anthropic's protocol, which the provider of these lanes does not speak.
+const MESSAGES: &str = "/v1/messages";
 
 const PLAIN: Lane = Lane {
     name: "plain",
     few: 100,
     many: 600,
     setup: Setup::Alone,
+    at_most: None,
+    path: "/v1/chat/completions",
     stream: false,
     knobs: &[("x-mock-body-bytes", "1024")],
+};
+
+const STREAM: Lane = Lane {
+    name: "stream",
+    few: 4,
+    many: 24,
+    stream: true,
+    knobs: &[("x-mock-chunks", "64"), ("x-mock-chunk-bytes", "16"), ("x-mock-chunk-delay-ms", "5")],
+    ..PLAIN
 };
 
 /// The key that callers of a keyed route have.
@@ -80,7 +93,7 @@ impl Lane {
         if self.setup == Setup::Keyed {
             headers.push(("apikey", CALLER_KEY));
         }
-        client::request("POST", "/v1/chat/completions", &headers, &body)
+        client::request("POST", self.path, &headers, &body)
     }
 
     /// An error unless the answer is whole and right: a cheap wrong answer must not pass for a gain.
@@ -89,13 +102,16 @@ impl Lane {
         ensure!(answer.status == 200, "lane {}: status {} instead of 200: {body}", self.name, answer.status);
         if self.stream {
             let events = body.matches("\n\n").count();
-            if events < 64 || !body.ends_with("data: [DONE]\n\n") {
+            let end =
+                if self.path == MESSAGES { "{\"type\":\"message_stop\"}\n\n" } else { "data: [DONE]\n\n" };
+            if events < 64 || !body.ends_with(end) {
                 bail!("lane {}: a stream of {events} events that ends with {:?}", self.name, tail(&body));
             }
             return Ok(());
         }
         let reply: serde_json::Value = serde_json::from_str(&body)?;
-        ensure!(reply["usage"]["total_tokens"].is_u64(), "lane {}: no usage in the reply: {body}", self.name);
+        let counted = if self.path == MESSAGES { "output_tokens" } else { "total_tokens" };
+        ensure!(reply["usage"][counted].is_u64(), "lane {}: no usage in the reply: {body}", self.name);
         Ok(())
     }
 }
@@ -119,6 +135,10 @@ mod tests {
             ("stream", 200, format!("{events}data: [DONE]\n\n"), true),
             ("stream", 200, events.clone(), false),
             ("stream", 200, "data: [DONE]\n\n".to_owned(), false),
+            ("converted", 200, r#"{"usage":{"output_tokens":3}}"#.to_owned(), true),
+            ("converted", 200, r#"{"usage":{"total_tokens":3}}"#.to_owned(), false),
+            ("converted-stream", 200, format!("{events}data: {{\"type\":\"message_stop\"}}\n\n"), true),
+            ("converted-stream", 200, format!("{events}data: [DONE]\n\n"), false),
         ];
         for (name, status, body, right) in cases {
             let lane = LANES.iter().find(|lane| lane.name == name).unwrap();

@@ -12,7 +12,7 @@ use crate::knobs::{Garbage, Knobs};
 use crate::media;
 use crate::openai;
 use crate::replay::Recordings;
-use crate::reply::{self, Body, Reply};
+use crate::reply::{self, Body, Dialect, Reply};
 use crate::request::Request;
 use crate::responses;
 
@@ -62,7 +62,7 @@ impl Provider {
         if let Some(status) = knobs.status
             && status >= 300
         {
-            return reply::asked_for(status, is_anthropic(request));
+            return reply::asked_for(status, dialect(request));
         }
         if let Some(recordings) = &self.recordings {
             return recordings.answer(request);
@@ -103,7 +103,7 @@ impl Provider {
         if given.contains(&Some(key)) {
             return None;
         }
-        Some(reply::wrong_key(given.iter().any(Option::is_some), is_anthropic(request)))
+        Some(reply::wrong_key(given.iter().any(Option::is_some), dialect(request)))
     }
 }
 
@@ -114,6 +114,14 @@ fn now() -> u64 {
 
 fn is_anthropic(request: &Request) -> bool {
     request.path().ends_with("/v1/messages")
+}
+
+fn dialect(request: &Request) -> Dialect {
+    match () {
+        () if is_anthropic(request) => Dialect::Anthropic,
+        () if request.path().starts_with("/model/") => Dialect::Aws,
+        () => Dialect::OpenAi,
+    }
 }
 
 /// Puts nonsense into the body; what is wrong with status line, head and chunk sizes is the script's matter.

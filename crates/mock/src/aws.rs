@@ -6,9 +6,8 @@ use std::str::FromStr;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use ring::{digest, hmac};
-use serde_json::json;
 
-use crate::reply::Reply;
+use crate::reply::{Reply, aws_error};
 use crate::request::Request;
 
 /// A signature is good for so many seconds before and after its date.
@@ -52,9 +51,7 @@ impl AwsKey {
     /// What AWS says to a request that is not signed with this key; `now` in Unix seconds.
     pub(crate) fn refusal(&self, request: &Request, now: u64) -> Option<Reply> {
         let (kind, message) = self.check(request, now).err()?;
-        let mut reply = Reply::json(403, &json!({"message": message}));
-        reply.add("x-amzn-errortype", kind);
-        Some(reply)
+        Some(aws_error(403, kind, message))
     }
 
     fn check(&self, request: &Request, now: u64) -> Result<(), (&'static str, &'static str)> {

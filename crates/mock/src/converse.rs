@@ -3,9 +3,9 @@
 use a6_codec::event_stream::{MEDIA_TYPE, Value as Header, encode};
 use serde_json::{Value, json};
 
-use crate::content::{Answer, last_said, prompt_tokens, text_of};
+use crate::content::{Answer, last_said, prompt_tokens, seed, text_of};
 use crate::knobs::Knobs;
-use crate::reply::{Body, Facts, Reply};
+use crate::reply::{Body, Facts, Reply, aws_error};
 use crate::request::Request;
 use crate::tokens;
 
@@ -16,8 +16,8 @@ pub(crate) fn converse(request: &Request, knobs: &Knobs) -> Reply {
         Err(refusal) => return *refusal,
     };
     let mut reply = json!({
-        "output": {"message": {"role": "assistant", "content": [{"text": conversation.answer.text()}]}},
-        "stopReason": "end_turn",
+        "output": {"message": {"role": "assistant", "content": [conversation.block()]}},
+        "stopReason": conversation.stop_reason(),
         "metrics": {"latencyMs": 1},
     });
     if !knobs.no_usage {
@@ -38,6 +38,7 @@ pub(crate) fn converse_stream(request: &Request, knobs: &Knobs) -> Reply {
 }
 
 struct Conversation {
+    id: u64,
     prompt_tokens: u64,
     answer: Answer,
 }
@@ -50,8 +51,37 @@ impl Conversation {
         if body.get("model").is_some() || body.get("stream").is_some() {
             return Err(refusal("extraneous key [model] or [stream] is not permitted"));
         }
-        let prompt_tokens = tokens::count(&text_of(&body["system"])) + prompt_tokens(messages);
-        Ok(Self { prompt_tokens, answer: Answer::to(&last_said(messages).0, 0, false, knobs) })
+        let (said, is_last) = last_said(messages);
+        let answer = match tool_to_call(&body["toolConfig"], is_last && said.contains("call the tool")) {
+            Some(name) => Answer::ToolCall(name),
+            None => Answer::to(&said, 0, false, knobs),
+        };
+        Ok(Self {
+            id: seed(&request.body),
+            prompt_tokens: tokens::count(&text_of(&body["system"])) + prompt_tokens(messages),
+            answer,
+        })
+    }
+
+    /// The one content block.
+    fn block(&self) -> Value {
+        match &self.answer {
+            Answer::Text { .. } => json!({"text": self.answer.text()}),
+            Answer::ToolCall(name) => {
+                json!({"toolUse": {"toolUseId": self.call_id(), "name": name, "input": {}}})
+            }
+        }
+    }
+
+    fn call_id(&self) -> String {
+        format!("tooluse_{:016x}", self.id)
+    }
+
+    fn stop_reason(&self) -> &'static str {
+        match self.answer {
+            Answer::Text { .. } => "end_turn",
+            Answer::ToolCall(_) => "tool_use",
+        }
     }
 
     fn facts(&self) -> Facts {
@@ -69,14 +99,22 @@ impl Conversation {
 
     fn frames(&self, knobs: &Knobs) -> Vec<Vec<u8>> {
         let mut frames = vec![frame("messageStart", &json!({"role": "assistant"}))];
-        if let Answer::Text { pieces, .. } = &self.answer {
-            frames.extend(pieces.iter().map(|piece| {
-                frame("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": piece}}))
-            }));
+        let delta =
+            |delta: Value| frame("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": delta}));
+        match &self.answer {
+            // Of a text Bedrock does not tell the beginning.
+            Answer::Text { pieces, .. } => {
+                frames.extend(pieces.iter().map(|piece| delta(json!({"text": piece}))));
+            }
+            Answer::ToolCall(name) => {
+                let start = json!({"toolUse": {"toolUseId": self.call_id(), "name": name}});
+                frames.push(frame("contentBlockStart", &json!({"contentBlockIndex": 0, "start": start})));
+                frames.push(delta(json!({"toolUse": {"input": "{}"}})));
+            }
         }
         frames.push(frame("contentBlockStop", &json!({"contentBlockIndex": 0})));
         if !knobs.no_finish {
-            frames.push(frame("messageStop", &json!({"stopReason": "end_turn"})));
+            frames.push(frame("messageStop", &json!({"stopReason": self.stop_reason()})));
         }
         if !knobs.no_done {
             let mut metadata = json!({"metrics": {"latencyMs": 1}});
@@ -100,7 +138,13 @@ fn frame(kind: &str, payload: &Value) -> Vec<u8> {
 }
 
 fn refusal(message: &str) -> Box<Reply> {
-    let mut reply = Reply::json(400, &json!({"message": message}));
-    reply.add("x-amzn-errortype", "ValidationException");
-    Box::new(reply)
+    Box::new(aws_error(400, "ValidationException", message))
+}
+
+/// The tool to call: the named one, or the first, when `toolChoice` forces a call or the user asked for one.
+fn tool_to_call(config: &Value, asked: bool) -> Option<String> {
+    let first = config["tools"].as_array()?.first()?["toolSpec"]["name"].as_str()?;
+    let choice = &config["toolChoice"];
+    let named = choice["tool"]["name"].as_str();
+    (asked || choice["any"].is_object() || named.is_some()).then(|| named.unwrap_or(first).to_owned())
 }

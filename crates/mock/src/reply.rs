@@ -82,8 +82,23 @@ pub(crate) fn anthropic_error(status: u16, kind: &str, message: &str) -> Reply {
     Reply::json(status, &json!({"type": "error", "error": {"type": kind, "message": message}}))
 }
 
+/// An error in AWS's shape, which names its kind in a header.
+pub(crate) fn aws_error(status: u16, kind: &str, message: &str) -> Reply {
+    let mut reply = Reply::json(status, &json!({"message": message}));
+    reply.add("x-amzn-errortype", kind);
+    reply
+}
+
+/// In whose shape a request hears of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    OpenAi,
+    Anthropic,
+    Aws,
+}
+
 /// The error that the knob `status` asks for.
-pub(crate) fn asked_for(status: u16, anthropic: bool) -> Reply {
+pub(crate) fn asked_for(status: u16, dialect: Dialect) -> Reply {
     let message = format!("The mock was asked to answer {status}.");
     let (openai_kind, code, anthropic_kind) = match status {
         401 => ("invalid_request_error", Some("invalid_api_key"), "authentication_error"),
@@ -94,22 +109,39 @@ pub(crate) fn asked_for(status: u16, anthropic: bool) -> Reply {
         500.. => ("server_error", None, "api_error"),
         _ => ("invalid_request_error", None, "invalid_request_error"),
     };
-    if anthropic {
-        anthropic_error(status, anthropic_kind, &message)
-    } else {
-        openai_error(status, openai_kind, None, code, &message)
+    match dialect {
+        Dialect::OpenAi => openai_error(status, openai_kind, None, code, &message),
+        Dialect::Anthropic => anthropic_error(status, anthropic_kind, &message),
+        Dialect::Aws => aws_error(status, aws_kind(status), &message),
     }
 }
 
-/// The 401 for a missing or wrong key; the key itself is not repeated.
-pub(crate) fn wrong_key(given: bool, anthropic: bool) -> Reply {
-    if anthropic {
-        return anthropic_error(401, "authentication_error", "invalid x-api-key");
+/// The exception of Bedrock's runtime with this status.
+fn aws_kind(status: u16) -> &'static str {
+    match status {
+        403 => "AccessDeniedException",
+        404 => "ResourceNotFoundException",
+        408 => "ModelTimeoutException",
+        424 => "ModelErrorException",
+        429 => "ThrottlingException",
+        503 => "ServiceUnavailableException",
+        500.. => "InternalServerException",
+        _ => "ValidationException",
     }
+}
+
+/// The refusal of a missing or wrong key; the key itself is not repeated.
+pub(crate) fn wrong_key(given: bool, dialect: Dialect) -> Reply {
     let (code, message) = if given {
         (Some("invalid_api_key"), "Incorrect API key provided.")
     } else {
         (None, "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`.")
     };
-    openai_error(401, "invalid_request_error", None, code, message)
+    match dialect {
+        Dialect::OpenAi => openai_error(401, "invalid_request_error", None, code, message),
+        Dialect::Anthropic => anthropic_error(401, "authentication_error", "invalid x-api-key"),
+        Dialect::Aws => {
+            aws_error(403, "AccessDeniedException", "Authentication failed: the API key is not valid.")
+        }
+    }
 }

@@ -126,12 +126,20 @@ impl Response {
         ];
         match &self.answer {
             Answer::Text { pieces, .. } => {
+                let part = |text: &str| {
+                    place(json!({
+                        "content_index": 0,
+                        "part": {"type": "output_text", "text": text, "annotations": []},
+                    }))
+                };
+                events.push(("response.content_part.added", part("")));
                 for piece in pieces {
                     let delta = place(json!({"content_index": 0, "delta": piece}));
                     events.push(("response.output_text.delta", delta));
                 }
                 let done = place(json!({"content_index": 0, "text": self.answer.text()}));
                 events.push(("response.output_text.done", done));
+                events.push(("response.content_part.done", part(&self.answer.text())));
             }
             Answer::ToolCall(_) => {
                 let delta = place(json!({"delta": "{}"}));

@@ -156,10 +156,15 @@ impl Mock {
         let mut current = locked(&self.shared.knobs);
         *current = (current.0 + 1, Arc::new(knobs));
     }
-}
 
-impl Drop for Mock {
-    fn drop(&mut self) {
+    /// Stops it, with all its connections, and gives the ledger as it is then.
+    #[must_use]
+    pub fn stop(mut self) -> Vec<Exchange> {
+        self.end();
+        self.ledger()
+    }
+
+    fn end(&mut self) {
         if let Some(stop) = self.stop.take() {
             // An error means that the thread has ended already.
             let _ = stop.send(());
@@ -167,6 +172,12 @@ impl Drop for Mock {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,11 +1,12 @@
-"""Fixtures: one gateway for the session, and a client that never tries twice."""
+"""Fixtures: one gateway for the session, and clients that never try twice."""
 
 import uuid
 
+import anthropic
 import openai
 import pytest
 
-from gateway import CLIENT_KEY, Gateway
+from gateway import CLIENT_KEY, PROVIDER_KEY, Gateway
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +19,23 @@ def gateway(tmp_path_factory):
 
 @pytest.fixture
 def client(gateway):
-    """The SDK as a user has it, its base URL apart; retries would hide what the gateway answered."""
+    """OpenAI's SDK as a user has it, its base URL apart; retries would hide what the gateway answered."""
     with openai.OpenAI(base_url=gateway.url, api_key=CLIENT_KEY, max_retries=0, timeout=20) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def claude_url(gateway):
+    """Where Anthropic's SDK finds the mock, in its own protocol."""
+    auth = {"header": {"x-api-key": PROVIDER_KEY}}
+    gateway.route("claude", "/claude/*", "anthropic", gateway.provider, auth=auth)
+    return f"{gateway.root}/claude"
+
+
+@pytest.fixture
+def claude(claude_url):
+    """Anthropic's SDK as a user has it."""
+    with anthropic.Anthropic(base_url=claude_url, api_key=CLIENT_KEY, max_retries=0, timeout=20) as one:
         yield one
 
 

@@ -1,4 +1,4 @@
-"""A mock provider and a gateway in front of it, both the real binary, on free ports of this machine."""
+"""Mock providers and a gateway in front of them, all the real binary, on free ports of this machine."""
 
 import json
 import os
@@ -87,35 +87,57 @@ def call(method, url, body=None, headers=None):
         raise RuntimeError(f"{method} {url} answered {error.code}: {error.read().decode(errors='replace')}") from error
 
 
+class Provider:
+    """A running `a6 mock`."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def exchanges(self):
+        """All that it has seen, as it wrote it down, once none of it is under way."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            all_of_them = call("GET", f"{self.url}/__ledger")
+            # A client can have an answer's last byte a moment before the ledger says how it ended.
+            if all(one["outcome"] != "open" for one in all_of_them) or time.monotonic() > deadline:
+                return all_of_them
+            time.sleep(0.01)
+
+    def asked(self, marker):
+        """The one exchange whose request body contains the marker."""
+        found = [one for one in self.exchanges() if marker in one["body"]]
+        assert len(found) == 1, f"{len(found)} requests with {marker!r} reached the provider"
+        return found[0]
+
+
 class Gateway:
-    """`a6 mock`, and `a6 serve` with one route that sends everything to it.
+    """`a6 mock`, and `a6 serve` with one route that sends everything below `/v1/` to it; more of both on demand.
 
     `keys` are what `deployment.admin.admin_key` is to be; without any, a6 makes one.
     """
 
     def __init__(self, folder, keys=()):
+        self.folder = pathlib.Path(folder)
         self.processes = []
         try:
-            self.start(pathlib.Path(folder), list(keys))
+            self.start(list(keys))
         except BaseException:
             self.stop()
             raise
 
-    def start(self, folder, keys):
+    def start(self, keys):
         """Starts both processes and writes the route."""
-        data, admin, control, provider = free_ports(4)
-        self.url = f"http://127.0.0.1:{data}/v1"
-        self.provider_url = f"http://127.0.0.1:{provider}"
+        data, admin, control = free_ports(3)
+        self.root = f"http://127.0.0.1:{data}"
+        self.url = f"{self.root}/v1"
         self.admin_url = f"http://127.0.0.1:{admin}"
         self.control_url = f"http://127.0.0.1:{control}"
-
-        mock = ["mock", "--host", "127.0.0.1", "--port", str(provider), "--require-key", PROVIDER_KEY]
-        self.run(folder, "mock", mock, provider)
+        self.provider = self.mock("mock", "--require-key", PROVIDER_KEY)
 
         admin_settings = {"admin_listen": {"ip": "127.0.0.1", "port": admin}}
         if keys:
             admin_settings["admin_key"] = keys
-        config = folder / "config.yaml"  # JSON is YAML too
+        config = self.folder / "config.yaml"  # JSON is YAML too
         config.write_text(
             json.dumps(
                 {
@@ -125,39 +147,65 @@ class Gateway:
                         "ssl": {"enable": False},
                     },
                     "deployment": {"admin": admin_settings},
+                    # Several gateways may run at a time.
+                    "plugin_attr": {"prometheus": {"enable_export_server": False}},
                 }
             )
         )
-        data_dir = folder / "data"
-        serve = ["serve", "--config", str(config), "--data-dir", str(data_dir), "--workers", "2"]
-        self.run(folder, "serve", serve, admin)
+        data_dir = self.folder / "data"
+        self.run("serve", ["serve", "--config", str(config), "--data-dir", str(data_dir), "--workers", "2"], admin)
         self.admin_key = keys[0]["key"] if keys else (data_dir / "admin.key").read_text().strip()
+        self.route("sdk", "/v1/*", "openai-compatible", self.provider)
 
+    def mock(self, name, *arguments):
+        """One more provider, started with these arguments."""
+        (port,) = free_ports(1)
+        self.run(name, ["mock", "--host", "127.0.0.1", "--port", str(port), *arguments], port)
+        return Provider(f"http://127.0.0.1:{port}")
+
+    def scripted(self, name, scripts):
+        """One more provider, which answers what it is told to.
+
+        `scripts` are (path, request body, status, answer); an answer that is a string is a stream of events. A request that
+        is not just one of them is 404: what reaches the provider is checked by that.
+        """
+        folder = self.folder / name
+        folder.mkdir()
+        for number, (path, asked, status, answer) in enumerate(scripts):
+            streamed = isinstance(answer, str)
+            content_type = "text/event-stream; charset=utf-8" if streamed else "application/json"
+            response = {"code": status, "headers": {"Content-Type": [content_type]}}
+            response["body"] = answer if streamed else json.dumps(answer)
+            request = {"method": "POST", "url": f"https://provider.test{path}", "body": json.dumps(asked)}
+            recording = {"version": 2, "interactions": [{"request": request, "response": response}]}
+            (folder / f"{number}.yaml").write_text(json.dumps(recording))
+        return self.mock(name, "--replay", str(folder))
+
+    def route(self, name, uri, provider, to, path="", auth=None, **conf):
+        """Sends what comes for `uri` to the mock `to`, by a route of that name."""
         proxy = {
-            "provider": "openai-compatible",
-            "auth": {"header": {"Authorization": f"Bearer {PROVIDER_KEY}"}},
-            "override": {"endpoint": f"{self.provider_url}/v1/chat/completions"},
+            "provider": provider,
+            "auth": {"header": {"Authorization": f"Bearer {PROVIDER_KEY}"}} if auth is None else auth,
+            "override": {"endpoint": to.url + path},
+            **conf,
         }
-        call(
-            "PUT",
-            f"{self.admin_url}/apisix/admin/routes/sdk",
-            {"uri": "/v1/*", "plugins": {"ai-proxy": proxy}},
-            {"x-api-key": self.admin_key},
-        )
+        self.write(name, {"uri": uri, "plugins": {"ai-proxy": proxy}})
 
-    def run(self, folder, name, arguments, port):
+    def write(self, name, route):
+        """Writes a route as it is."""
+        call("PUT", f"{self.admin_url}/apisix/admin/routes/{name}", route, {"x-api-key": self.admin_key})
+
+    def run(self, name, arguments, port):
         """Starts a process that is stopped with the gateway."""
-        process = Process(folder, name, arguments)
+        process = Process(self.folder, name, arguments)
         self.processes.append(process)
         process.wait_for(port)
 
     def ledger(self, marker):
-        """The one exchange whose request body contains the marker, as the mock wrote it down."""
-        found = [one for one in call("GET", f"{self.provider_url}/__ledger") if marker in one["body"]]
-        assert len(found) == 1, f"{len(found)} requests with {marker!r} reached the provider"
-        return found[0]
+        """The one exchange of the first provider whose request body contains the marker."""
+        return self.provider.asked(marker)
 
     def stop(self):
-        """Stops both processes, the gateway first."""
+        """Stops all processes, the gateway before the first provider."""
         for process in reversed(self.processes):
             process.stop()

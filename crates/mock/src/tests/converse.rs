@@ -78,3 +78,54 @@ fn what_is_not_signed_is_refused_as_aws_refuses() {
     let elsewhere = ask(&mock, super::CHAT, "", &json!({"messages": [{"role": "user", "content": "x"}]}));
     assert_eq!(elsewhere.status, 200);
 }
+
+#[test]
+fn a_tool_is_called_when_forced_or_asked_for() {
+    let mock = mock(Knobs::default());
+    let tools = json!([{"toolSpec": {"name": "look"}}, {"toolSpec": {"name": "find"}}]);
+    let asked = |choice: Value, text: &str| {
+        let mut body = json!({"messages": [{"role": "user", "content": [{"text": text}]}]});
+        body["toolConfig"] = json!({"tools": tools, "toolChoice": choice});
+        body
+    };
+    for (choice, text, expected) in [
+        (json!({"auto": {}}), "Hi", None),
+        (json!({"auto": {}}), "call the tool", Some("look")),
+        (json!({"any": {}}), "Hi", Some("look")),
+        (json!({"tool": {"name": "find"}}), "Hi", Some("find")),
+    ] {
+        let body = asked(choice, text);
+        let plain = ask(&mock, PLAIN, "", &body).json();
+        let call = &plain["output"]["message"]["content"][0]["toolUse"];
+        assert_eq!(call["name"].as_str(), expected, "{body}");
+        let reason = if expected.is_some() { "tool_use" } else { "end_turn" };
+        assert_eq!(plain["stopReason"], reason, "{body}");
+
+        let frames = frames(&ask(&mock, STREAM, "", &body).body);
+        let of = |name: &str| frames.iter().find(|(known, _)| known == name).map(|(_, payload)| payload);
+        let start = of("contentBlockStart").map(|payload| &payload["start"]["toolUse"]);
+        assert_eq!(start.map(|start| &start["name"]), expected.map(|_| &call["name"]), "{body}");
+        assert_eq!(start.map(|start| &start["toolUseId"]), expected.map(|_| &call["toolUseId"]), "{body}");
+        assert_eq!(of("messageStop").unwrap()["stopReason"], reason, "{body}");
+    }
+}
+
+#[test]
+fn errors_are_in_the_shape_of_aws() {
+    for (status, kind) in [
+        (400, "ValidationException"),
+        (403, "AccessDeniedException"),
+        (429, "ThrottlingException"),
+        (500, "InternalServerException"),
+        (503, "ServiceUnavailableException"),
+    ] {
+        let reply =
+            ask(&mock(Knobs { status: Some(status), ..Knobs::default() }), STREAM, "", &conversation());
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.json(), json!({"message": format!("The mock was asked to answer {status}.")}));
+        assert_eq!(reply.header("x-amzn-errortype"), Some(kind));
+    }
+    let locked = Mock::start(Options { api_key: Some("key".to_owned()), ..Options::default() }).unwrap();
+    let reply = ask(&locked, PLAIN, "", &conversation());
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (403, Some("AccessDeniedException")));
+}

@@ -25,6 +25,12 @@ fn plain_and_streamed_responses_tell_what_the_ledger_has() {
     let deltas = events.iter().filter(|event| event["type"] == "response.output_text.delta");
     let content: String = deltas.filter_map(|event| event["delta"].as_str()).collect();
     assert_eq!(content, ledger[1].content);
+    // The SDKs put the text into the part that was added.
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    let at = |kind: &str| kinds.iter().position(|known| *known == kind).expect(kind);
+    assert!(at("response.output_item.added") < at("response.content_part.added"), "{kinds:?}");
+    assert_eq!(at("response.content_part.added") + 1, at("response.output_text.delta"), "{kinds:?}");
+    assert_eq!(events[at("response.content_part.done")]["part"]["text"], ledger[1].content);
     let last = events.last().unwrap();
     assert_eq!(
         (&last["type"], &last["response"]["status"]),

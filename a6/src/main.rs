@@ -2,6 +2,7 @@
 //!
 //! - `serve.rs`: `a6 serve`: settings, signals, what is printed at start.
 //! - `running.rs`: the wiring: rooms put together into a running gateway.
+//! - `control.rs`: the control thread, and what runs on it.
 //! - `secrets.rs`: how secrets are kept, and where those are fetched that are kept elsewhere.
 //! - `source.rs`: where resources come from: the embedded store, a file, a client.
 //! - `metrics.rs`: what the settings say of metrics, and what only the binary knows to tell.
@@ -9,6 +10,7 @@
 //! - `quickstart.rs`, `quickstart/`: `a6 quickstart`.
 
 mod admin_key;
+mod control;
 mod metrics;
 mod quickstart;
 mod running;

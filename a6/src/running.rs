@@ -6,27 +6,26 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use a6_admin::{Admin, AdminState, Key, Ruler, Tls, TlsFiles, View, Writer};
+use a6_admin::{Admin, Key, Tls, TlsFiles, Writer};
 use a6_core::{Budget, Clock, Secret};
 use a6_gateway::{RealIp, Sockets};
 use a6_plugins::Builtins;
 use a6_resources::Catalogue;
-use a6_secrets::{Resolving, Secrets};
+use a6_secrets::Resolving;
 use a6_settings::Settings;
-use a6_snapshot::{
-    BodyLimits, Compiler, Explain, Explainer, HealthRegistry, Plugin, Publisher, Rejection, TlsVersions, lint,
-};
+use a6_snapshot::{BodyLimits, Compiler, Explainer, Plugin, Publisher, Rejection, TlsVersions, lint};
+use a6_store::Store;
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, Metrics, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
-use a6_upstream::{Resolver, TlsRoots, Upstream};
+use a6_upstream::{Resolver, TlsRoots};
 use anyhow::Context;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use serde_json::json;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::secrets::Fetching;
-use crate::source::Opened;
+use crate::control::{Control, ControlThread, Ways};
+use crate::source::{Opened, Read};
 use crate::{admin_key, metrics};
 
 /// Requests that the Control API remembers.
@@ -68,70 +67,66 @@ impl Running {
         let metrics = metrics::make(settings, &mut warnings);
         let kit = Arc::new(Builtins::counting_in(metrics.clone()));
         let catalogue: Arc<dyn Catalogue> = kit.clone();
-        let Opened { store, ruler, file } = Opened::open(settings, &catalogue, &mut warnings)?;
+        let Opened { store, ruler, opener, file } = Opened::open(settings, &catalogue, &mut warnings)?;
         let keys = admin_keys(settings)?;
         let admin_key = keys.first().map(|key| key.key.clone());
-        let Listeners { shares, data, tls, admin: admin_socket, control: control_socket } =
-            Listeners::bind(settings, &mut warnings)?;
-        let exporter_socket = metrics::bind(&settings.prometheus, &mut warnings)?;
-        let admin_tls = admin_tls(settings)?;
-        let compiler = compiler(kit, &tls, settings);
+        let sockets = Listeners::bind(settings, &mut warnings)?;
+        let compiler = compiler(kit, &sockets.tls, settings);
         let snapshot = compiler.shared();
-        let health = compiler.health();
-        let explain: Arc<dyn Explain> = Arc::new(Explainer {
-            snapshot: snapshot.clone(),
-            delete_uri_tail_slash: settings.data.delete_uri_tail_slash,
-        });
+        let (health, groups) = (compiler.health(), compiler.groups());
+        let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
+        let explain = Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
         let clock = Clock::system();
         let ways = ways_out(settings);
         // First, so that what is stored is taken into force with its secrets.
         let ControlThread { secrets, hand_over, stop, thread } = ControlThread::start(&clock, &ways)?;
         let publisher: Box<dyn Publisher> = Box::new(Resolving::new(compiler, secrets.clone()));
-        let (writer, writer_thread, rejections) =
-            Writer::start(store, publisher, catalogue.clone(), clock.clone())?;
-        warnings.extend(rejections.iter().map(not_in_force));
-        if let Some(file) = file {
-            warnings.extend(file.follow(&rejections, &writer, clock.clone())?);
-        }
+        let (writer, writer_thread) =
+            start_writer(store, file, publisher, &catalogue, &clock, &mut warnings)?;
         warnings.extend(secrets.troubles());
-        let exposed = data.iter().chain(&tls).any(|address| !address.ip().is_loopback());
+        let exposed = sockets.data.iter().chain(&sockets.tls).any(|address| !address.ip().is_loopback());
         warnings.extend(lint(&writer.view().entries(), &*catalogue, exposed));
 
         let requests = Arc::new(RequestLog::new(REMEMBERED));
         let access_log = open_access_log(settings, &mut warnings)?;
         let told =
             Told { access_log: access_log.clone(), requests: requests.clone(), metrics: metrics.clone() };
-        let (config, fetcher) = data_config(settings, snapshot, told, clock, ways)?;
+        let (config, fetcher) = data_config(settings, snapshot, told, clock, ways.clone())?;
         let (view, budget) = (writer.view().clone(), config.body_limits.budget.clone());
         metrics::add_sources(&metrics, &settings.server_version, view, budget);
         let (draining, drained) = watch::channel(false);
-        let data_threads = start_data(&config, shares, &drained, settings.drain_timeout)?;
-        let (admin, control) = (address(admin_socket.as_ref()), address(control_socket.as_ref()));
-        let exporter = address(exporter_socket.as_ref());
+        let data_threads = start_data(&config, sockets.shares, &drained, settings.drain_timeout)?;
+        let (admin, control) = (address(sockets.admin.as_ref()), address(sockets.control.as_ref()));
+        let exporter = address(sockets.exporter.as_ref());
         let routers = Control {
             explain,
             ruler,
-            admin: admin_socket.zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
-            admin_tls,
-            control: control_socket,
-            exporter: exporter_socket.map(|socket| (socket, metrics, settings.prometheus.uri.clone())),
+            opener,
+            admin: sockets
+                .admin
+                .zip(settings.admin.as_ref().map(|admin| admin_config(settings, admin, keys))),
+            admin_tls: sockets.admin_tls,
+            control: sockets.control,
+            exporter: sockets.exporter.map(|socket| (socket, metrics, settings.prometheus.uri.clone())),
             writer,
             catalogue,
             requests: requests.clone(),
             names: settings.admin_hosts.clone(),
             exposed,
             counters: counters(&config, access_log.clone()),
-            fetcher: (fetcher, config.resolver.clone(), config.roots.clone()),
+            fetcher,
             health,
-            probing: settings.data.health_checks.then(|| (config.resolver.clone(), config.roots.clone())),
+            groups,
+            probes: settings.data.health_checks,
+            ways,
             secrets,
         };
         if hand_over.send(routers).is_err() {
             anyhow::bail!("the control thread could not start");
         }
         Ok(Self {
-            data,
-            tls,
+            data: sockets.data,
+            tls: sockets.tls,
             admin,
             control,
             exporter,
@@ -181,6 +176,23 @@ fn compiler(kit: Arc<Builtins>, tls: &[SocketAddr], settings: &Settings) -> Comp
     Compiler::new(kit).speaking(tls_versions(settings))
 }
 
+/// Takes what is stored, or what a file says, into force, and starts the thread that changes it.
+fn start_writer(
+    store: Box<dyn Store>,
+    file: Option<Read>,
+    publisher: Box<dyn Publisher>,
+    catalogue: &Arc<dyn Catalogue>,
+    clock: &Clock,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<(Writer, JoinHandle<()>)> {
+    let (writer, thread, rejections) = Writer::start(store, publisher, catalogue.clone(), clock.clone())?;
+    warnings.extend(rejections.iter().map(not_in_force));
+    if let Some(file) = file {
+        warnings.extend(file.follow(&rejections, &writer, clock.clone())?);
+    }
+    Ok((writer, thread))
+}
+
 /// Sockets that are bound, and nobody accepts on yet.
 struct Listeners {
     /// A share for each data thread.
@@ -188,7 +200,10 @@ struct Listeners {
     data: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     admin: Option<TcpListener>,
+    /// What the Admin API's listener speaks, if not plain HTTP.
+    admin_tls: Option<Tls>,
     control: Option<TcpListener>,
+    exporter: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -200,160 +215,9 @@ impl Listeners {
             shares,
             admin: settings.admin.as_ref().map(|admin| bind(admin.listen)).transpose()?,
             control: settings.control.map(bind).transpose()?,
+            exporter: metrics::bind(&settings.prometheus, warnings)?,
+            admin_tls: admin_tls(settings)?,
         })
-    }
-}
-
-/// What runs on the control thread.
-struct Control {
-    admin: Option<(TcpListener, Admin)>,
-    admin_tls: Option<Tls>,
-    control: Option<TcpListener>,
-    /// With the path at which they are served.
-    exporter: Option<(TcpListener, Arc<Metrics>, String)>,
-    writer: Writer,
-    catalogue: Arc<dyn Catalogue>,
-    requests: Arc<RequestLog>,
-    names: Vec<String>,
-    exposed: bool,
-    counters: a6_admin::Counters,
-    explain: Arc<dyn Explain>,
-    ruler: Ruler,
-    /// Fetches tokens, and how.
-    fetcher: (Fetcher, Arc<Resolver>, Arc<TlsRoots>),
-    health: HealthRegistry,
-    /// How probes reach nodes; none where health checks are switched off.
-    probing: Option<(Arc<Resolver>, Arc<TlsRoots>)>,
-    secrets: Arc<Secrets>,
-}
-
-/// The control thread before there is anything to serve.
-struct ControlThread {
-    secrets: Arc<Secrets>,
-    /// Takes what it is to serve.
-    hand_over: oneshot::Sender<Control>,
-    stop: watch::Sender<bool>,
-    thread: JoinHandle<()>,
-}
-
-impl ControlThread {
-    fn start(clock: &Clock, (resolver, roots): &(Arc<Resolver>, Arc<TlsRoots>)) -> anyhow::Result<Self> {
-        let secrets = Arc::new(Secrets::new(clock.clone()));
-        let fetching =
-            Fetching { secrets: secrets.clone(), resolver: resolver.clone(), roots: roots.clone() };
-        secrets.await_keeper();
-        let (hand_over, handed) = oneshot::channel();
-        let (stop, stopped) = watch::channel(false);
-        let thread = spawn("a6-control", move || run_control(fetching, handed, stopped))?;
-        Ok(Self { secrets, hand_over, stop, thread })
-    }
-}
-
-/// The control thread: it fetches secrets from the first moment on, and serves once the rest runs.
-fn run_control(fetching: Fetching, handed: oneshot::Receiver<Control>, stopped: watch::Receiver<bool>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "the control thread could not start");
-            return;
-        }
-    };
-    let serving = async {
-        // Nothing comes where the start has failed.
-        if let Ok(control) = handed.await {
-            control.serve(stopped).await;
-        }
-    };
-    runtime.block_on(async {
-        tokio::select! {
-            () = fetching.run() => {}
-            () = serving => {}
-        }
-    });
-}
-
-impl Control {
-    async fn serve(self, stopped: watch::Receiver<bool>) {
-        let view: Arc<View> = self.writer.view().clone();
-        let known = self.secrets.clone();
-        let control = a6_admin::control_router(a6_admin::Control {
-            view,
-            catalogue: self.catalogue.clone(),
-            requests: self.requests,
-            names: self.names,
-            exposed: self.exposed,
-            counters: self.counters,
-            health: self.health.clone(),
-            troubles: Box::new(move || known.troubles()),
-        });
-        let (writer, secrets) = (self.writer.clone(), self.secrets);
-        let refreshing = async move {
-            loop {
-                secrets.changed().await;
-                writer.refresh().await;
-            }
-        };
-        let admin = self.admin.map(|(socket, admin)| {
-            let state = AdminState::new(admin, self.writer, self.catalogue)
-                .explaining(self.explain)
-                .ruled_by(self.ruler);
-            (socket, a6_admin::router(state))
-        });
-        let admin = async {
-            if let Some((socket, router)) = admin {
-                serve(socket, self.admin_tls, router, stopped.clone()).await;
-            }
-        };
-        let control = async {
-            if let Some(socket) = self.control {
-                serve(socket, None, control, stopped.clone()).await;
-            }
-        };
-        let exporter = async {
-            if let Some((socket, metrics, path)) = self.exporter {
-                serve(socket, None, a6_admin::exporter_router(metrics, path), stopped.clone()).await;
-            }
-        };
-        let mut told = stopped.clone();
-        // Secrets are fetched also where nothing is served here.
-        let told = async {
-            let _ = told.wait_for(|stopped| *stopped).await;
-        };
-        let health = self.health;
-        let prober = async {
-            match self.probing {
-                Some((resolver, roots)) => a6_upstream::watch_health(health, resolver, roots).await,
-                None => std::future::pending().await,
-            }
-        };
-        let (fetcher, resolver, roots) = self.fetcher;
-        let tokens = async {
-            fetcher.run(Upstream::new(resolver, roots)).await;
-            // It ends with the data plane; the Admin API serves on.
-            std::future::pending::<()>().await;
-        };
-        let serving = async { tokio::join!(admin, control, exporter, told) };
-        tokio::select! {
-            ((), (), (), ()) = serving => {}
-            () = refreshing => {}
-            () = prober => {}
-            () = tokens => {}
-        }
-    }
-}
-
-async fn serve(
-    socket: TcpListener,
-    tls: Option<Tls>,
-    router: a6_admin::Router,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let shutdown = async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    match tokio::net::TcpListener::from_std(socket) {
-        Ok(listener) => a6_admin::serve(listener, tls, router, shutdown).await,
-        Err(error) => tracing::error!(%error, "a control listener could not start"),
     }
 }
 
@@ -403,7 +267,8 @@ fn address(socket: Option<&TcpListener>) -> Option<SocketAddr> {
     socket.and_then(|socket| socket.local_addr().ok())
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+/// Starts a thread of that name.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_string()).spawn(run).context("a thread could not be started")
 }
 
@@ -452,8 +317,7 @@ fn open_access_log(
     Ok(Some(Arc::new(AccessLog::open(options).context("nginx_config.http.access_log")?)))
 }
 
-/// How upstreams, and managers of secrets, are found and believed.
-fn ways_out(settings: &Settings) -> (Arc<Resolver>, Arc<TlsRoots>) {
+fn ways_out(settings: &Settings) -> Ways {
     let overrides = settings.resolve.iter().map(|entry| (entry.host.clone(), entry.ip, entry.port));
     (Arc::new(Resolver::new(overrides)), Arc::new(TlsRoots::new(settings.ssl_trusted_certificate.clone())))
 }
@@ -510,7 +374,7 @@ fn data_config<P>(
     snapshot: a6_snapshot::Shared<P>,
     told: Told,
     clock: Clock,
-    (resolver, roots): (Arc<Resolver>, Arc<TlsRoots>),
+    (resolver, roots): Ways,
 ) -> anyhow::Result<(Arc<a6_gateway::Config<P>>, Fetcher)> {
     let Told { access_log, requests, metrics } = told;
     let no_cap = |bytes: u64| if bytes == 0 { u64::MAX } else { bytes };

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use a6_resources::Catalogue;
 use a6_secrets::{Keeper, Secrets};
-use a6_settings::Settings;
-use a6_store::{Sealing, is_published};
+use a6_settings::{Settings, Source};
+use a6_store::{Opener, Sealing, is_published};
 use a6_upstream::{Resolver, TlsRoots};
 
 /// How the store keeps secrets; what is unwise about it goes to the warnings.
@@ -27,6 +28,26 @@ pub(crate) fn sealing(settings: &Settings, warnings: &mut Vec<String>) -> Sealin
         texts: conf.keyring.clone(),
         encrypts_fields: conf.encrypts_fields,
     }
+}
+
+/// What opens the ciphertexts of APISIX that come with a whole configuration. Where no store is used, `enable_encrypt_fields`
+/// says whether there are any in the configurations of plugins.
+pub(crate) fn opener(
+    settings: &Settings,
+    catalogue: &Arc<dyn Catalogue>,
+    warnings: &mut Vec<String>,
+) -> Opener {
+    let conf = &settings.data_encryption;
+    let is_stored = settings.source == Source::Store;
+    if !is_stored && conf.keyring.iter().any(is_published) {
+        warnings.push(
+            "apisix.data_encryption.keyring: everybody knows this key, it is in every copy of APISIX: what is encrypted \
+             with it is as good as open"
+                .to_string(),
+        );
+    }
+    let opens_fields = conf.encrypts_fields || is_stored;
+    Opener::new(&conf.keyring, opens_fields, catalogue.clone())
 }
 
 /// The way to secrets that are kept elsewhere.

@@ -6,10 +6,10 @@ use a6_resources::Catalogue;
 use a6_settings::{Settings, Source};
 use a6_snapshot::Rejection;
 use a6_store::{
-    ConfigFile, Document, FileError, FileFormat, MemoryStore, SealedStore, SqliteStore, Store, Watch,
+    ConfigFile, Document, FileError, FileFormat, MemoryStore, Opener, SealedStore, SqliteStore, Store, Watch,
 };
 
-use crate::secrets::sealing;
+use crate::secrets::{opener, sealing};
 use crate::serve::environment;
 
 /// Where resources come from, opened and read.
@@ -18,6 +18,8 @@ pub(crate) struct Opened {
     pub(crate) store: Box<dyn Store>,
     /// Who changes it.
     pub(crate) ruler: Ruler,
+    /// Opens what APISIX has encrypted in configurations that come at once.
+    pub(crate) opener: Opener,
     /// The file that it was read from, where a file rules.
     pub(crate) file: Option<Read>,
 }
@@ -35,36 +37,31 @@ impl Opened {
         catalogue: &Arc<dyn Catalogue>,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let conf = &settings.data_encryption;
-        let is_default = conf.keyring.is_empty() && conf.encrypts_fields;
-        if settings.source != Source::Store && !is_default {
-            let text = "apisix.data_encryption: without effect where no store is used; secrets are taken as they are written, \
-                        so write them open or as references";
-            warnings.push(text.to_string());
-        }
+        let opener = opener(settings, catalogue, warnings);
         match &settings.source {
             Source::Store => {
                 let store = SqliteStore::open(&settings.data_dir)?;
                 let store = SealedStore::open(store, &sealing(settings, warnings), catalogue.clone())?;
                 let store = Box::new(store);
-                Ok(Self { store, ruler: Ruler::Clients, file: None })
+                Ok(Self { store, ruler: Ruler::Clients, opener, file: None })
             }
             Source::Client => {
-                Ok(Self { store: Box::new(MemoryStore::new()), ruler: Ruler::Whole, file: None })
+                Ok(Self { store: Box::new(MemoryStore::new()), ruler: Ruler::Whole, opener, file: None })
             }
             Source::File { path, format } => {
                 let format = match format {
                     a6_settings::FileFormat::Yaml => FileFormat::Yaml,
                     a6_settings::FileFormat::Json => FileFormat::Json,
                 };
-                let file = ConfigFile::new(path.clone(), format, environment(), catalogue.clone());
+                let (catalogue, keys) = (catalogue.clone(), opener.clone());
+                let file = ConfigFile::new(path.clone(), format, environment(), catalogue, keys);
                 let bytes = file.bytes()?;
                 let document = file.document(&bytes)?;
                 let mut store = MemoryStore::new();
                 store.commit(&document.configuration.changes(&mut std::iter::empty()))?;
                 let watch = Watch::new(file, &bytes);
                 let file = Some(Read { document, watch });
-                Ok(Self { store: Box::new(store), ruler: Ruler::File(path.clone()), file })
+                Ok(Self { store: Box::new(store), ruler: Ruler::File(path.clone()), opener, file })
             }
         }
     }

@@ -234,14 +234,63 @@ fn the_stand_alone_admin_api_takes_whole_configurations() {
     assert_eq!(gateway.admin("PUT", "routes/1", Some(&body(1, "x"))).0, 404);
 }
 
+/// `sk-live-1234567890`, encrypted by `openssl enc -aes-128-cbc` as APISIX does it, with the key `ABCDEFGHIJKLMNOP`.
+const CIPHERTEXT: &str = "ABz19mkRZHV2dP7T3nX1i0peemtltaKGUZ19HKmgHd0=";
+
+/// A route with key-auth, and a caller whose key APISIX has encrypted.
+fn with_ciphertext(mock: &str) -> Value {
+    let mut route = route("/chat", mock, "one");
+    route["plugins"]["key-auth"] = json!({});
+    let jack = json!({"username": "jack", "plugins": {"key-auth": {"key": CIPHERTEXT}}});
+    json!({"routes": [route], "consumers": [jack]})
+}
+
+/// The statuses of a request with the opened key, and with the ciphertext for one.
+fn knocks(gateway: &Gateway) -> [u16; 2] {
+    ["sk-live-1234567890", CIPHERTEXT]
+        .map(|key| support::post(gateway.data, "/chat", &[("apikey", key)], &chat("hello")).status)
+}
+
 #[test]
-fn keys_for_a_store_that_is_not_there_are_told_to_have_no_effect() {
-    let home = home();
+fn what_apisix_has_encrypted_is_opened_by_its_key() {
+    let (mock, home) = (support::mock(), home());
     let file = home.path().join("apisix.yaml");
-    fs::write(&file, yaml(&json!({"routes": []}))).unwrap();
+    fs::write(&file, yaml(&with_ciphertext(&mock.url()))).unwrap();
     let name = "A6_CONF_APISIX__DATA_ENCRYPTION__KEYRING";
-    let gateway = ruled_by(&home, "yaml", &file).variable(name, "0123456789abcdef").start();
+    let gateway = ruled_by(&home, "yaml", &file).variable(name, "ABCDEFGHIJKLMNOP").start();
+    assert_eq!(knocks(&gateway), [200, 401]);
     let output = gateway.output();
-    assert!(output.contains("apisix.data_encryption: without effect where no store is used"), "{output}");
-    assert!(!output.contains("0123456789abcdef"), "{output}");
+    assert!(!output.contains("ABCDEFGHIJKLMNOP") && !output.contains("looks as if"), "{output}");
+    drop(gateway);
+
+    // Without its key it is used as it stands, and that is told.
+    let gateway = ruled_by(&home, "yaml", &file).start();
+    assert_eq!(knocks(&gateway), [401, 200]);
+    let told = "plugins.key-auth.key looks as if APISIX has encrypted it, and no key opens it";
+    let warnings = status(&gateway)["file"]["warnings"].to_string();
+    assert!(gateway.output().contains(told) && warnings.contains(told), "{warnings}");
+    drop(gateway);
+
+    // Where nothing is encrypted nothing is looked at.
+    let name = "A6_CONF_APISIX__DATA_ENCRYPTION__ENABLE_ENCRYPT_FIELDS";
+    let gateway = ruled_by(&home, "yaml", &file).variable(name, "false").start();
+    assert_eq!(knocks(&gateway), [401, 200]);
+    assert_eq!(status(&gateway)["file"]["warnings"], json!([]));
+}
+
+#[test]
+fn what_apisix_has_encrypted_is_opened_by_its_key_in_the_stand_alone_admin_api() {
+    let mock = support::mock();
+    let gateway = Setup::new()
+        .variable("A6_CONF_DEPLOYMENT__ROLE_TRADITIONAL__CONFIG_PROVIDER", "yaml")
+        .variable("A6_CONF_APISIX__DATA_ENCRYPTION__KEYRING", "ABCDEFGHIJKLMNOP")
+        .start();
+    let host = gateway.admin.to_string();
+    let headers = [("Host", host.as_str()), ("X-API-KEY", support::ADMIN_KEY), ("X-Digest", "a")];
+    let body = with_ciphertext(&mock.url()).to_string();
+    let asked = request("PUT", "/apisix/admin/configs", &headers, body.as_bytes());
+    assert_eq!(Connection::open(gateway.admin).answer(&asked).status, 202);
+    assert_eq!(knocks(&gateway), [200, 401]);
+    let held = gateway.admin("GET", "configs", None).1;
+    assert_eq!(held["consumers"][0]["plugins"]["key-auth"]["key"], CIPHERTEXT, "shown as it was put");
 }

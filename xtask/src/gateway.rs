@@ -226,6 +226,16 @@ fn writes(setup: Setup, provider: u16) -> Vec<(String, Value)> {
                 writes.push((format!("routes/other-{number}"), other));
             }
         }
+        Setup::Sharing(count) => {
+            let instance = |number: u32| {
+                let mut instance = ai_proxy.clone();
+                instance["name"] = json!(format!("instance-{number}"));
+                instance["weight"] = json!(1);
+                instance
+            };
+            let instances: Vec<Value> = (0..count).map(instance).collect();
+            route["plugins"] = json!({"ai-proxy-multi": {"instances": instances}});
+        }
         Setup::Ordinary => {
             let node = format!("127.0.0.1:{provider}");
             route = json!({"uri": "/*", "upstream": {"nodes": {node: 1}}});

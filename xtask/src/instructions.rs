@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use crate::client::Connection;
 use crate::figures::{self, Figures, WRITE};
 use crate::gateway::Gateway;
-use crate::lanes::{LANES, Lane};
+use crate::lanes::{Bound, LANES, Lane};
 use crate::scaling;
 use crate::tool::Tool;
 
@@ -136,12 +136,16 @@ fn dear(lanes: &[Lane], counted: &Figures) -> Vec<String> {
     let figure = |lane: &str| counted.get(lane).and_then(|figures| figures.get("instructions")).copied();
     let mut dear = Vec::new();
     for lane in lanes {
-        let Some((most, like)) = lane.at_most else { continue };
-        let (Some(own), Some(other)) = (figure(lane.name), figure(like)) else { continue };
-        let multiple = own / other;
-        println!("{} costs {multiple:.2} x {like} (at most {most})", lane.name);
-        if multiple > most {
-            dear.push(format!("{} ({multiple:.2} x {like})", lane.name));
+        let (Some(bound), Some(own)) = (lane.at_most, figure(lane.name)) else { continue };
+        let (Bound::Times(most, like) | Bound::More(most, like)) = bound;
+        let Some(other) = figure(like) else { continue };
+        let (cost, words) = match bound {
+            Bound::Times(..) => (own / other, format!("{:.2} x {like}", own / other)),
+            Bound::More(..) => (own - other, format!("{:.0} more than {like}", own - other)),
+        };
+        println!("{} costs {words} (at most {most})", lane.name);
+        if cost > most {
+            dear.push(format!("{} ({words})", lane.name));
         }
     }
     dear
@@ -155,12 +159,17 @@ mod tests {
 
     #[test]
     fn a_lane_that_costs_more_than_it_may_beside_another_is_named() {
-        let figure = |value: f64| BTreeMap::from([("instructions".to_owned(), value)]);
-        let counted = |converted| {
-            Figures::from([("plain".to_owned(), figure(100.0)), ("converted".to_owned(), figure(converted))])
+        let lane =
+            |name: &str, value: f64| (name.to_owned(), BTreeMap::from([("instructions".to_owned(), value)]));
+        let counted = |own, other| Figures::from([lane("plain", 100.0), own, other]);
+        let of = |converted, sixteen| {
+            dear(&LANES, &counted(lane("converted", converted), lane("sixteen", sixteen)))
         };
-        assert_eq!(dear(&LANES, &counted(150.0)), Vec::<String>::new());
-        assert_eq!(dear(&LANES, &counted(151.0)), ["converted (1.51 x plain)"]);
+        assert_eq!(of(150.0, 0.0), Vec::<String>::new());
+        assert_eq!(of(151.0, 0.0), ["converted (1.51 x plain)"]);
+        let counted = |own| Figures::from([lane("one", 60_000.0), lane("sixteen", own)]);
+        assert_eq!(dear(&LANES, &counted(61_500.0)), Vec::<String>::new());
+        assert_eq!(dear(&LANES, &counted(61_501.0)), ["sixteen (1501 more than one)"]);
     }
 
     #[test]

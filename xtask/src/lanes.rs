@@ -16,13 +16,22 @@ pub(crate) struct Lane {
     pub(crate) many: u32,
     /// What the gateway is set up for.
     pub(crate) setup: Setup,
-    /// The lane that this one may cost a multiple of, and which.
-    pub(crate) at_most: Option<(f64, &'static str)>,
+    /// What it may cost beside another lane, in instructions.
+    pub(crate) at_most: Option<Bound>,
     /// Where the client asks: its protocol.
     path: &'static str,
     stream: bool,
     /// What the mock is asked for, by header.
     knobs: &'static [(&'static str, &'static str)],
+}
+
+/// What a lane may cost beside the lane of that name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    /// So many times as much.
+    Times(f64, &'static str),
+    /// So many instructions more.
+    More(f64, &'static str),
 }
 
 /// What a gateway is set up for, besides the route to the mock provider.
@@ -38,21 +47,25 @@ pub(crate) enum Setup {
     Ordinary,
     /// The route counts its requests.
     Counted,
+    /// The route shares its requests among so many instances of the mock provider.
+    Sharing(u32),
 }
 
 /// The lanes, those of the bench that come out the same at each run.
 ///
 /// The pause between two events is longer than a gateway under callgrind needs for one, so that each event is a read
 /// and a write of its own at every run.
-pub(crate) const LANES: [Lane; 8] = [
+pub(crate) const LANES: [Lane; 10] = [
     PLAIN,
     Lane { name: "counted", setup: Setup::Counted, ..PLAIN },
     Lane { name: "keyed", setup: Setup::Keyed, ..PLAIN },
     Lane { name: "ordinary", setup: Setup::Ordinary, ..PLAIN },
     Lane { name: "routes", setup: Setup::Among(10_000), ..PLAIN },
+    Lane { name: "one", setup: Setup::Sharing(1), ..PLAIN },
+    Lane { name: "sixteen", setup: Setup::Sharing(16), at_most: Some(Bound::More(1500.0, "one")), ..PLAIN },
     STREAM,
-    Lane { name: "converted", path: MESSAGES, at_most: Some((1.5, "plain")), ..PLAIN },
-    Lane { name: "converted-stream", path: MESSAGES, at_most: Some((2.0, "stream")), ..STREAM },
+    Lane { name: "converted", path: MESSAGES, at_most: Some(Bound::Times(1.5, "plain")), ..PLAIN },
+    Lane { name: "converted-stream", path: MESSAGES, at_most: Some(Bound::Times(2.0, "stream")), ..STREAM },
 ];
 
 /// The path of Anthropic's protocol, which the provider of these lanes does not speak.

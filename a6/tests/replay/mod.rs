@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use self::case::Case;
 use self::report::Report;
 use self::run::Outcome;
-use crate::support::Setup;
+use crate::support::{Gateway, Setup};
 
 /// How many gateways serve the cases of one file. A case waits more than it computes.
 const GATEWAYS: usize = 3;
@@ -57,14 +57,14 @@ fn play(cases: &[Case]) -> Vec<Outcome> {
     std::thread::scope(|scope| {
         for _ in 0..GATEWAYS.min(cases.len()) {
             scope.spawn(|| {
-                let mut gateway = Setup::new().start();
+                let mut gateway = as_recorded();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(index) else { break };
                     let (outcome, is_clean) = run::run(case, &gateway);
                     outcomes.lock().expect("no panic under the lock").push((index, outcome));
                     if !is_clean {
-                        gateway = Setup::new().start();
+                        gateway = as_recorded();
                     }
                 }
             });
@@ -73,4 +73,9 @@ fn play(cases: &[Case]) -> Vec<Outcome> {
     let mut outcomes = outcomes.into_inner().expect("no panic under the lock");
     outcomes.sort_by_key(|(index, _)| *index);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// A gateway with the settings under which the recordings were made, where they are not a6's defaults.
+fn as_recorded() -> Gateway {
+    Setup::new().variable("A6_CONF_DEPLOYMENT__ADMIN__ENABLE_ADMIN_CORS", "true").start()
 }

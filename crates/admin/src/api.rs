@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use a6_resources::{Catalogue, Kind};
 use a6_snapshot::Explain;
+use a6_store::Opener;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -47,6 +48,7 @@ pub struct AdminState {
     writer: Writer,
     catalogue: Arc<dyn Catalogue>,
     explain: Option<Arc<dyn Explain>>,
+    opener: Option<Opener>,
     /// The file that rules.
     file: Option<PathBuf>,
     /// What the stand-alone Admin API holds, where that is what this is.
@@ -56,13 +58,20 @@ pub struct AdminState {
 impl AdminState {
     /// Puts the parts together.
     pub fn new(admin: Admin, writer: Writer, catalogue: Arc<dyn Catalogue>) -> Self {
-        Self { admin: Arc::new(admin), writer, catalogue, explain: None, file: None, whole: None }
+        let admin = Arc::new(admin);
+        Self { admin, writer, catalogue, explain: None, opener: None, file: None, whole: None }
     }
 
     /// With somebody to ask what would become of a request.
     #[must_use]
     pub fn explaining(self, explain: Arc<dyn Explain>) -> Self {
         Self { explain: Some(explain), ..self }
+    }
+
+    /// With what opens the ciphertexts of APISIX in a whole configuration.
+    #[must_use]
+    pub fn opening(self, opener: Opener) -> Self {
+        Self { opener: Some(opener), ..self }
     }
 
     /// With somebody else to say what the configuration is than the API's clients, one resource at a time.
@@ -88,9 +97,10 @@ async fn handle(State(state): State<AdminState>, request: Request) -> Response {
     let is_let_in = check_peer(&admin.allow, &parts)
         .and_then(|()| check_host(&admin.names, &parts))
         .and_then(|()| check_origin(admin, &parts));
+    let is_preflight = admin.cors && parts.method == Method::OPTIONS;
     let mut response = match is_let_in {
         Err(answer) => answer.into_response(),
-        Ok(()) if admin.cors && parts.method == Method::OPTIONS => preflight(),
+        Ok(()) if is_preflight => preflight(),
         Ok(()) => match respond(&state, &parts, body).await {
             Ok(answer) => {
                 let mut response = answer.into_response();
@@ -104,7 +114,9 @@ async fn handle(State(state): State<AdminState>, request: Request) -> Response {
     set(headers, "server", if admin.server_tokens { VERSION } else { "APISIX" });
     if admin.cors {
         set(headers, "access-control-allow-origin", "*");
-        set(headers, "access-control-expose-headers", "*");
+        if !is_preflight {
+            set(headers, "access-control-expose-headers", "*");
+        }
         set(headers, "access-control-max-age", "3600");
     }
     response
@@ -119,7 +131,7 @@ fn preflight() -> Response {
     let headers = response.headers_mut();
     set(headers, "access-control-allow-methods", "POST, GET, PUT, OPTIONS, DELETE, PATCH");
     set(headers, "access-control-allow-headers", "*");
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
@@ -147,7 +159,10 @@ async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer
     authenticate(&state.admin, parts, &query)?;
     let Some((name, rest)) = segments.split_first() else { return Err(unknown_path()) };
     if let Some(whole) = &state.whole
-        && !matches!(tool(&parts.method, &segments), Some(Tool::ValidateConfiguration | Tool::Explain))
+        && !matches!(
+            tool(&parts.method, &segments),
+            Some(Tool::ValidateConfiguration | Tool::Explain | Tool::OpenApi)
+        )
     {
         return use_whole(state, whole, parts, &segments, body).await;
     }
@@ -207,12 +222,12 @@ async fn use_whole(
         (&Method::HEAD, [configs]) if configs == "configs" => Ok(whole.head().await),
         (&Method::PUT, [configs]) if configs == "configs" => {
             let bytes = read_body(parts, body).await?;
-            whole.put(&parts.headers, &bytes, &state.writer, &*state.catalogue).await
+            whole.put(&parts.headers, &bytes, &state.writer, &*state.catalogue, state.opener.as_ref()).await
         }
         _ => Err(Answer::error(
             StatusCode::NOT_FOUND,
             "nothing is here: config_provider is yaml, so the Admin API answers GET, HEAD and PUT on \
-             /apisix/admin/configs and POST on /apisix/admin/configs/validate",
+             /apisix/admin/configs and POST on /apisix/admin/configs/validate; see /apisix/admin/openapi.json",
         )),
     }
 }
@@ -260,9 +275,16 @@ async fn use_tool(state: &AdminState, parts: &Parts, tool: Tool<'_>, body: Body)
         }
         Tool::ValidateConfiguration => {
             let bytes = read_body(parts, body).await?;
-            Ok(validate::configuration(&parts.headers, &bytes, catalogue))
+            let (headers, opener) = (&parts.headers, state.opener.as_ref());
+            match &state.whole {
+                Some(whole) => whole.validate(headers, &bytes, catalogue, opener).await,
+                None => Ok(validate::configuration(headers, &bytes, catalogue, opener)),
+            }
         }
-        Tool::OpenApi => Ok(Answer::json(StatusCode::OK, &openapi::document(catalogue))),
+        Tool::OpenApi => {
+            let document = if state.whole.is_some() { openapi::whole_document } else { openapi::document };
+            Ok(Answer::json(StatusCode::OK, &document(catalogue)))
+        }
         Tool::Explain => {
             let body = body::parse(&read_body(parts, body).await?)?;
             let explainer = state.explain.as_deref().ok_or_else(unknown_path)?;
@@ -302,7 +324,7 @@ fn unknown_path() -> Answer {
 
 fn resource(name: &str, method: &Method) -> Result<Resource, Answer> {
     let resource = match name {
-        "stream_routes" => return Err(Answer::refused("stream mode is disabled, can not add stream routes")),
+        "stream_routes" => return Err(Answer::refused(validate::NO_STREAMS)),
         "plugins" => Resource::Plugins,
         "schema" => Resource::Schema,
         _ => {

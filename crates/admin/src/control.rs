@@ -1,15 +1,16 @@
 //! The Control API: what is in force.
 //!
 //! - `control/loaded.rs`: resources as they are in memory, without secrets.
-//! - `control/health.rs`: health checks.
+//! - `control/health.rs`: health checks. - `control/instances.rs`: AI instances.
 
 mod health;
+mod instances;
 mod loaded;
 
 use std::sync::Arc;
 
 use a6_resources::{Catalogue, Kind, KindSpec};
-use a6_snapshot::{HealthRegistry, lint};
+use a6_snapshot::{GroupRegistry, HealthRegistry, lint};
 use a6_telemetry::RequestLog;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -43,6 +44,8 @@ pub struct Control {
     pub names: Vec<String>,
     /// Whose health is checked.
     pub health: HealthRegistry,
+    /// The AI instances that share requests.
+    pub groups: GroupRegistry,
     /// What the data plane counts besides requests.
     pub counters: Counters,
     /// What is wrong at the moment besides what is unwise, such as secrets that cannot be read.
@@ -85,6 +88,7 @@ fn read(control: &Control, path: &[&str]) -> Answer {
         ["requests"] => Answer::json(StatusCode::OK, &control.requests.to_json()),
         ["counters"] => Answer::json(StatusCode::OK, &(control.counters)()),
         ["config", "status"] => Answer::json(StatusCode::OK, &status(control)),
+        ["ai", "instances"] => instances::list(control),
         ["healthcheck"] => health::list(control),
         &["healthcheck", collection] => health::one(collection, None, control),
         &["healthcheck", collection, id] => health::one(collection, Some(id), control),
@@ -105,8 +109,8 @@ fn unknown_path() -> Answer {
     Answer::error(
         StatusCode::NOT_FOUND,
         "nothing is here; the Control API answers GET on /v1/schema, /v1/config/status, /v1/counters, /v1/requests, \
-         /v1/healthcheck, /v1/routes, /v1/route/«id» and the same for every other kind of resource, POST on /v1/gc \
-         and PUT on /v1/plugins/reload",
+         /v1/healthcheck, /v1/ai/instances, /v1/routes, /v1/route/«id» and the same for every other kind of resource, \
+         POST on /v1/gc and PUT on /v1/plugins/reload",
     )
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `openapi/kinds.rs`: the operations of every kind of resource.
 //! - `openapi/others.rs`: plugins, schemas, checks.
+//! - `openapi/whole.rs`: the stand-alone Admin API.
 //! - `openapi/parts.rs`: schemas and answers that operations share; `openapi/plugins.rs`: those of plugins.
 
 mod kinds;
@@ -10,6 +11,7 @@ mod parts;
 mod plugins;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use a6_resources::{Catalogue, Kind};
 use serde_json::{Map, Value, json};
@@ -26,19 +28,39 @@ in between (else 412).
 
 A method that is not listed here is answered with 404, where a kind of resource lacks it with 405.";
 
-/// The document.
+const WHOLE_DESCRIPTION: &str = "\
+The whole configuration of a6 at once, as one client holds it; it is kept in memory, and after a restart the client puts it again. \
+A PUT that is answered with 202 is in force, all of it.
+
+A key has a role: `admin` may do everything, `viewer` may only GET (else 401). Which client addresses are let in says \
+`deployment.admin.allow_admin` (else 403), by which names the API is called `a6.admin_hosts` (else 403). Every other path and method \
+is answered with 404.";
+
+/// The document of the Admin API that takes one resource at a time.
 pub(crate) fn document(catalogue: &dyn Catalogue) -> Value {
     let mut paths = Map::new();
     for spec in Kind::all() {
         kinds::add(spec, catalogue, &mut paths);
     }
     others::add(catalogue, &mut paths);
+    with(paths, DESCRIPTION, catalogue)
+}
+
+/// The document of the stand-alone Admin API.
+pub(crate) fn whole_document(catalogue: &dyn Catalogue) -> Value {
+    let mut paths = Map::new();
+    whole::add(&mut paths);
+    others::add_common(&mut paths);
+    with(paths, WHOLE_DESCRIPTION, catalogue)
+}
+
+fn with(paths: Map<String, Value>, description: &str, catalogue: &dyn Catalogue) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "a6 Admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": DESCRIPTION,
+            "description": description,
         },
         "servers": [{"url": "/"}],
         "security": [{"header": []}, {"query": []}, {"cookie": []}],

@@ -4,18 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use a6_resources::{Catalogue, Configuration, ItemFault, Kind};
+use a6_store::{Opener, Unopened};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Number, Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::answer::{Answer, shown};
-use crate::validate::{parse, repeated};
+use crate::validate::{NO_STREAMS, item_error, not_a_number, parse, repeated, told};
 use crate::writer::{Refused, Writer};
 
-/// Collections that APISIX has besides those of the kinds; they are kept without effect.
+/// Collections that APISIX has besides those of the kinds: `plugins` are kept without effect, of streams there may be none.
 const OTHERS: [&str; 2] = ["stream_routes", "plugins"];
 const DIGEST: &str = "x-digest";
 const MODIFIED: &str = "x-last-modified";
+/// So many secrets that no key opens are told in the log.
+const TOLD: usize = 10;
 
 /// The configuration as its client gave it.
 #[derive(Default)]
@@ -37,6 +40,25 @@ struct Collection {
     kind: Option<Kind>,
     version: Number,
     items: Vec<Value>,
+}
+
+/// A configuration that is to be held next, and what is wrong with it.
+struct Checked {
+    next: Held,
+    configuration: Arc<Configuration>,
+    unopened: Vec<Unopened>,
+    troubles: Vec<Trouble>,
+}
+
+/// What is wrong with a collection, or with an item of it.
+struct Trouble {
+    collection: &'static str,
+    /// Which item, from 0.
+    index: Option<usize>,
+    /// What a PUT says of it.
+    refusal: String,
+    /// What the validation says of it. Boxed, since a JSON value is large.
+    error: Box<Value>,
 }
 
 impl Whole {
@@ -73,30 +95,50 @@ impl Whole {
         bytes: &[u8],
         writer: &Writer,
         catalogue: &dyn Catalogue,
+        opener: Option<&Opener>,
     ) -> Result<Answer, Answer> {
         let digest = headers.get(DIGEST).and_then(|digest| digest.to_str().ok());
         let digest = digest.ok_or_else(|| Answer::refused("missing digest header"))?;
-        let failed = |why: String| Answer::refused(format!("invalid request body: {why}"));
-        let members = match parse(headers, bytes).map_err(failed)? {
-            Value::Object(members) => members,
-            _ => return Err(failed("expected an object of arrays, one for each collection".to_string())),
-        };
+        let members = members(headers, bytes)?;
         // Held until it is in force: two of them are taken one after the other.
         let held = self.0.clone().lock_owned().await;
         if !held.digest.is_empty() && held.digest == digest {
             return Ok(Answer::text(StatusCode::NO_CONTENT, ""));
         }
-        let mut next = held.next(members).map_err(Answer::refused)?;
-        let configuration = Arc::new(next.configuration().map_err(Answer::refused)?);
-        if let Some(fault) = configuration.check(catalogue).first() {
-            return Err(Answer::refused(worded(fault)));
+        let Checked { mut next, configuration, unopened, troubles } =
+            held.checked(members, catalogue, opener);
+        if let Some(first) = troubles.into_iter().next() {
+            return Err(Answer::refused(first.refusal));
         }
         digest.clone_into(&mut next.digest);
         // A task of its own: a client that leaves must not keep what is in force from being what is held.
-        let taking = tokio::spawn(take(held, next, configuration, writer.clone()));
+        let taking = tokio::spawn(take(held, next, configuration, unopened, writer.clone()));
         taking.await.unwrap_or_else(|_| {
             Err(Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the configuration could not be taken over"))
         })
+    }
+
+    /// Tells all that a PUT of this body would be refused for; only what shows when it is compiled does not.
+    pub(crate) async fn validate(
+        &self,
+        headers: &HeaderMap,
+        bytes: &[u8],
+        catalogue: &dyn Catalogue,
+        opener: Option<&Opener>,
+    ) -> Result<Answer, Answer> {
+        let members = members(headers, bytes)?;
+        let checked = self.0.lock().await.checked(members, catalogue, opener);
+        let errors: Vec<Value> = checked.troubles.into_iter().map(|trouble| *trouble.error).collect();
+        Ok(told(&errors))
+    }
+}
+
+/// The collections that a body has.
+fn members(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, Answer> {
+    let failed = |why: String| Answer::refused(format!("invalid request body: {why}"));
+    match parse(headers, bytes).map_err(failed)? {
+        Value::Object(members) => Ok(members),
+        _ => Err(failed("expected an object of arrays, one for each collection".to_string())),
     }
 }
 
@@ -105,10 +147,14 @@ async fn take(
     mut held: OwnedMutexGuard<Held>,
     mut next: Held,
     configuration: Arc<Configuration>,
+    unopened: Vec<Unopened>,
     writer: Writer,
 ) -> Result<Answer, Answer> {
     match writer.replace(configuration).await {
         Ok((_, now)) => {
+            for one in unopened.iter().take(TOLD) {
+                tracing::warn!("{}", one.warning());
+            }
             next.modified = now;
             *held = next;
             Ok(held.mark(Answer::text(StatusCode::ACCEPTED, "")))
@@ -138,64 +184,77 @@ impl Held {
             .collect()
     }
 
-    /// What becomes of it by a request's body: of a collection with a later version the items are replaced, of one with the
-    /// same version they stay.
-    fn next(&self, mut members: Map<String, Value>) -> Result<Self, String> {
+    /// What becomes of it by a request's body, and all that is wrong with that, by collection and item.
+    fn checked(
+        &self,
+        members: Map<String, Value>,
+        catalogue: &dyn Catalogue,
+        opener: Option<&Opener>,
+    ) -> Checked {
+        let mut troubles = Vec::new();
+        let next = self.next(members, &mut troubles);
+        let mut configuration = next.configuration(&mut troubles);
+        let unopened = opener.map(|opener| opener.open_all(&mut configuration)).unwrap_or_default();
+        for fault in configuration.check(catalogue) {
+            let error = Unopened::explain(&unopened, &fault);
+            let ItemFault { collection, index, .. } = fault;
+            let held = next.collections.iter().find(|held| held.name == collection);
+            let item = held.and_then(|held| held.items.get(index));
+            troubles.push(Trouble::of_item(collection, index, item, error));
+        }
+        let place = |name: &str| next.collections.iter().position(|held| held.name == name);
+        troubles.sort_by_key(|trouble| (place(trouble.collection), trouble.index));
+        Checked { next, configuration: Arc::new(configuration), unopened, troubles }
+    }
+
+    /// Of a collection with a later version the items are replaced, of one with the same version they stay.
+    fn next(&self, mut members: Map<String, Value>, troubles: &mut Vec<Trouble>) -> Self {
         let mut collections = self.all();
         for collection in &mut collections {
             let name = collection.name;
-            let version_name = format!("{name}_conf_version");
-            let version = match members.get(&version_name) {
-                None => later(&collection.version),
-                Some(Value::Number(version)) if is_countable(version) => version.clone(),
-                Some(Value::Number(_)) => {
-                    return Err(format!("{version_name} must be below 9007199254740992 (2^53)"));
+            match collection.version_in(&members) {
+                Ok(version) if compare(&version, &collection.version).is_eq() => continue,
+                Ok(version) => collection.version = version,
+                Err(trouble) => troubles.push(trouble),
+            }
+            collection.items = match members.shift_remove(name) {
+                Some(Value::Array(items)) => items,
+                // An empty table of Lua has no type.
+                Some(Value::Object(items)) if items.is_empty() => Vec::new(),
+                None | Some(Value::Null) => Vec::new(),
+                Some(_) => {
+                    troubles.push(Trouble::of_collection(name, format!("{name} must be an array")));
+                    Vec::new()
                 }
-                Some(_) => return Err(format!("{version_name} must be a number")),
             };
-            let order = compare(&version, &collection.version);
-            if order.is_lt() {
-                let least = &collection.version;
-                return Err(format!("{version_name} must be greater than or equal to ({least})"));
-            }
-            if order.is_gt() {
-                collection.version = version;
-                collection.items = match members.shift_remove(name) {
-                    Some(Value::Array(items)) => items,
-                    // An empty table of Lua has no type.
-                    Some(Value::Object(items)) if items.is_empty() => Vec::new(),
-                    None | Some(Value::Null) => Vec::new(),
-                    Some(_) => return Err(format!("{name} must be an array")),
-                };
-            }
         }
-        Ok(Self { collections, ..self.clone() })
+        Self { collections, ..self.clone() }
     }
 
-    fn configuration(&self) -> Result<Configuration, String> {
+    fn configuration(&self, troubles: &mut Vec<Trouble>) -> Configuration {
         let mut configuration = Configuration::default();
-        for Collection { name, kind, items, .. } in &self.collections {
+        for &Collection { name, kind, ref items, .. } in &self.collections {
             let mut seen = HashSet::new();
             for (index, item) in items.iter().enumerate() {
                 let Some(kind) = kind else {
-                    if *name == "plugins" {
-                        continue;
+                    if name != "plugins" {
+                        troubles.push(Trouble::of_item(name, index, Some(item), NO_STREAMS.to_string()));
                     }
-                    let why = "stream mode is disabled, can not add stream routes";
-                    return Err(format!("invalid {name} at index {index}, err: {why}"));
+                    continue;
                 };
-                if let Some(why) = repeated(*kind, item, &mut seen) {
-                    return Err(why);
+                if let Some(why) = repeated(kind, item, &mut seen) {
+                    let trouble = Trouble::of_item(name, index, Some(item), why.clone());
+                    troubles.push(Trouble { refusal: why, ..trouble });
                 }
                 let mut item = item.clone();
                 if let Value::Object(members) = &mut item {
                     // It tells APISIX what it need not build anew; here that is seen from the item itself.
                     members.shift_remove("modifiedIndex");
                 }
-                configuration.add(*kind, index, item);
+                configuration.add(kind, index, item);
             }
         }
-        Ok(configuration)
+        configuration
     }
 
     fn document(&self) -> Value {
@@ -218,8 +277,45 @@ impl Held {
     }
 }
 
-fn worded(fault: &ItemFault) -> String {
-    format!("invalid {} at index {}, err: {}", fault.collection, fault.index, fault.reason)
+impl Collection {
+    /// Its version in a request's body; without one it is the next.
+    fn version_in(&self, members: &Map<String, Value>) -> Result<Number, Trouble> {
+        let name = format!("{}_conf_version", self.name);
+        let version = match members.get(&name) {
+            None => later(&self.version),
+            Some(Value::Number(version)) if is_countable(version) => version.clone(),
+            Some(Value::Number(_)) => {
+                let text = format!("{name} must be below 9007199254740992 (2^53)");
+                return Err(Trouble::of_collection(self.name, text));
+            }
+            Some(other) => {
+                let trouble = Trouble::of_collection(self.name, not_a_number(&name, other));
+                return Err(Trouble { refusal: format!("{name} must be a number"), ..trouble });
+            }
+        };
+        if compare(&version, &self.version).is_lt() {
+            let text = format!("{name} must be greater than or equal to ({})", self.version);
+            return Err(Trouble::of_collection(self.name, text));
+        }
+        Ok(version)
+    }
+}
+
+impl Trouble {
+    fn of_collection(collection: &'static str, why: String) -> Self {
+        let error = Box::new(json!({ "resource_type": collection, "error": why }));
+        Self { collection, index: None, refusal: why, error }
+    }
+
+    fn of_item(collection: &'static str, index: usize, item: Option<&Value>, why: String) -> Self {
+        let refusal = format!("invalid {collection} at index {index}, err: {why}");
+        Self {
+            collection,
+            index: Some(index),
+            refusal,
+            error: Box::new(item_error(collection, index, item, why)),
+        }
+    }
 }
 
 fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {

@@ -1,4 +1,5 @@
 use std::fmt::Display;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,12 +61,8 @@ impl Tls {
 }
 
 fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let items = CertificateDer::pem_file_iter(path).map_err(|error| text(key, path, &error))?;
-    let chain: Vec<_> = items.collect::<Result<_, _>>().map_err(|error| text(key, path, &error))?;
-    if chain.is_empty() {
-        return Err(text(key, path, &"it holds no PEM certificate"));
-    }
-    Ok(chain)
+    let bytes = fs::read(path).map_err(|error| text(key, path, &error))?;
+    a6_resources::certificates(&bytes).map_err(|why| text(key, path, &why))
 }
 
 fn text(key: &str, path: &Path, what: &dyn Display) -> String {

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use a6_resources::{
     Catalogue, Entry, Kind, References, StrictValue, check, id_text, schema_of, split_credential_id,
 };
+use a6_store::Opener;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -30,9 +31,17 @@ pub(crate) fn document(collection: &str, body: Option<&Value>) -> Answer {
     }
 }
 
-/// `/configs/validate`: checks a whole configuration, collection by collection, and tells all that is wrong. What its
-/// parts refer to is not looked for.
-pub(crate) fn configuration(headers: &HeaderMap, bytes: &[u8], catalogue: &dyn Catalogue) -> Answer {
+/// What is said of every resource that would need them.
+pub(crate) const NO_STREAMS: &str = "stream mode is disabled, can not add stream routes";
+
+/// `/configs/validate` beside a store: checks a whole configuration, collection by collection, and tells all that is wrong.
+/// What its parts refer to is not looked for: it may be in the store.
+pub(crate) fn configuration(
+    headers: &HeaderMap,
+    bytes: &[u8],
+    catalogue: &dyn Catalogue,
+    opener: Option<&Opener>,
+) -> Answer {
     let failed = |why: String| Answer::refused(format!("invalid request body: {why}"));
     let members = match parse(headers, bytes) {
         Ok(Value::Object(members)) => members,
@@ -42,9 +51,16 @@ pub(crate) fn configuration(headers: &HeaderMap, bytes: &[u8], catalogue: &dyn C
     };
     let mut errors = Vec::new();
     for spec in Kind::all().iter().filter(|spec| spec.kind != Kind::Credential) {
-        collection(spec.collection, Some(spec.kind), &members, catalogue, &mut errors);
+        let check = |item: &Value| one(spec.kind, item, catalogue, opener);
+        collection(spec.collection, Some(spec.kind), &members, &check, &mut errors);
     }
-    collection("stream_routes", None, &members, catalogue, &mut errors);
+    let check = |_: &Value| Err::<(), _>(NO_STREAMS.to_string());
+    collection("stream_routes", None, &members, &check, &mut errors);
+    told(&errors)
+}
+
+/// The answer to a validation: all that is wrong, if anything is.
+pub(crate) fn told(errors: &[Value]) -> Answer {
     if errors.is_empty() {
         return Answer::json(StatusCode::OK, &json!({}));
     }
@@ -70,48 +86,57 @@ pub(crate) fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, String> 
         .map_err(|error| invalid(error.render_with_formatter(&serde_saphyr::UserMessageFormatter)))
 }
 
-/// Checks a collection; without a kind, nothing may be in it. What is no list counts for nothing, as in APISIX.
+/// Checks a collection. What is no list counts for nothing, as in APISIX.
 fn collection(
     name: &str,
     kind: Option<Kind>,
     members: &Map<String, Value>,
-    catalogue: &dyn Catalogue,
+    check: &dyn Fn(&Value) -> Result<(), String>,
     errors: &mut Vec<Value>,
 ) {
     let version = format!("{name}_conf_version");
     if let Some(found) = members.get(&version).filter(|version| !version.is_number()) {
-        let error = format!("{version} must be a number, got {}", lua_type(found));
-        errors.push(json!({ "resource_type": name, "error": error }));
+        errors.push(json!({ "resource_type": name, "error": not_a_number(&version, found) }));
     }
     let mut seen = HashSet::new();
     let items = members.get(name).and_then(Value::as_array);
     for (index, item) in items.into_iter().flatten().enumerate() {
-        let outcome = match kind {
-            Some(kind) => one(kind, item, catalogue),
-            None => Err("stream mode is disabled, can not add stream routes".to_string()),
-        };
         let repeated = kind.and_then(|kind| repeated(kind, item, &mut seen));
-        for error in outcome.err().into_iter().chain(repeated) {
-            let mut told = Map::new();
-            told.insert("resource_type".to_string(), Value::from(name));
-            let id = item.get("id").or_else(|| item.get("username"));
-            told.extend(id.map(|id| ("resource_id".to_string(), id.clone())));
-            told.insert("index".to_string(), Value::from(index));
-            told.insert("error".to_string(), Value::from(error));
-            errors.push(Value::Object(told));
+        for error in check(item).err().into_iter().chain(repeated) {
+            errors.push(item_error(name, index, Some(item), error));
         }
     }
 }
 
-fn one(kind: Kind, item: &Value, catalogue: &dyn Catalogue) -> Result<(), String> {
+/// What is told of an item of a collection.
+pub(crate) fn item_error(collection: &str, index: usize, item: Option<&Value>, error: String) -> Value {
+    let mut members = Map::new();
+    members.insert("resource_type".to_string(), Value::from(collection));
+    let id = item.and_then(|item| item.get("id").or_else(|| item.get("username")));
+    members.extend(id.map(|id| ("resource_id".to_string(), id.clone())));
+    members.insert("index".to_string(), Value::from(index));
+    members.insert("error".to_string(), Value::from(error));
+    Value::Object(members)
+}
+
+/// What is told of a version that is something else.
+pub(crate) fn not_a_number(name: &str, found: &Value) -> String {
+    format!("{name} must be a number, got {}", lua_type(found))
+}
+
+/// Checks an item as it is once what APISIX has encrypted in it is opened.
+fn one(kind: Kind, item: &Value, catalogue: &dyn Catalogue, opener: Option<&Opener>) -> Result<(), String> {
     let id = item.get("id").and_then(id_text);
-    match kind {
-        Kind::Consumer if is_credential(id.as_deref()) => {
-            check(Kind::Credential, id.as_deref(), item, &Unchecked, catalogue)
-        }
-        Kind::Consumer => check(kind, None, item, &Unchecked, catalogue),
-        _ => check(kind, id.as_deref(), item, &Unchecked, catalogue),
+    let (kind, id) = match kind {
+        Kind::Consumer if is_credential(id.as_deref()) => (Kind::Credential, id),
+        Kind::Consumer => (kind, None),
+        _ => (kind, id),
+    };
+    let mut item = item.clone();
+    if let Some(opener) = opener {
+        opener.open(kind, id.as_deref().unwrap_or_default(), &mut item);
     }
+    check(kind, id.as_deref(), &item, &Unchecked, catalogue)
 }
 
 /// Consumers and their credentials share a collection.

@@ -34,6 +34,10 @@ pub enum FaultKind {
     UpstreamTruncated,
     /// A stream was whole, but without its protocol's terminal event. The client's ends just so.
     UpstreamNoDone,
+    /// The upstream told of an error in a stream, before any word of an answer.
+    UpstreamError,
+    /// Another instance was asked beside this one and answered first.
+    HedgeLost,
     /// An answer passed a limit that the configuration sets.
     LimitExceeded,
     /// The gateway stops, and the request has had its time.
@@ -60,6 +64,8 @@ impl FaultKind {
             Self::UpstreamProtocol => "upstream_protocol_error",
             Self::UpstreamTruncated => "upstream_truncated",
             Self::UpstreamNoDone => "upstream_no_done",
+            Self::UpstreamError => "upstream_error",
+            Self::HedgeLost => "hedge_lost",
             Self::LimitExceeded => "limit_exceeded",
             Self::Draining => "gateway_draining",
             Self::Internal => "internal_error",

@@ -34,8 +34,8 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
     parts.headers = headers;
     let mut limits = Limits { started, seen: 0, max_bytes: None, deadline: None };
     let mut keep_alive = None;
-    let (reader, in_flight) = match source {
-        Source::Provider { instance, protocol, reading } => {
+    let (reader, in_flight, trial) = match source {
+        Source::Provider { instance, protocol, reading, trial } => {
             let reader = provider_reader(&mut parts, &settlement.record, protocol, &reading);
             // What a plugin makes of the body is nobody else's to write into.
             let may_comment = reader.is_judged_stream() && !has_frame_plugins;
@@ -48,7 +48,7 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
             if !reader.is_judged_stream() && !has_frame_plugins && !is_silent {
                 announce_length(&mut parts.headers, status, framing);
             }
-            (reader, None)
+            (reader, None, trial)
         }
         Source::Node { in_flight, read_timeout } => {
             if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
@@ -67,7 +67,7 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
                 settlement.request.detach();
             }
             let decoder = (is_stream && has_frame_plugins).then(SseDecoder::default);
-            (Reader::Opaque(decoder), Some(in_flight))
+            (Reader::Opaque(decoder), Some(in_flight), None)
         }
     };
     finish_head(&mut settlement, &mut parts, in_flight.is_some());
@@ -88,6 +88,7 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
         limits,
         keep_alive,
         in_flight,
+        trial,
         has_frame_plugins,
         is_bodiless,
     };
@@ -195,7 +196,9 @@ pub(crate) fn finish_head<P: Plugin>(
     counts_failures: bool,
 ) {
     parts.headers.insert(SERVER, settlement.worker.config.server.clone());
-    if parts.status.is_server_error() || settlement.worker.config.show_upstream_status {
+    // The last answer's own, where another status is told in its place.
+    let last = settlement.record.attempts.last().and_then(|attempt| attempt.status).unwrap_or(parts.status);
+    if last.is_server_error() || settlement.worker.config.show_upstream_status {
         let value = upstream_statuses(&settlement.record.attempts, counts_failures);
         parts.headers.insert(UPSTREAM_STATUS, value);
     }

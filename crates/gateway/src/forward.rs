@@ -221,6 +221,7 @@ fn describe(request: &Request, upstream: &Upstream, node: &Node, started: Instan
         instance: upstream.name.clone().unwrap_or_else(|| upstream.key.clone()),
         status: None,
         fault: None,
+        class: None,
         started,
         duration: None,
         scheme: match (upstream.scheme.is_grpc(), node.target.scheme) {
@@ -286,9 +287,8 @@ fn identity(upstream: &Upstream, host: &str) -> Arc<Identity> {
 }
 
 /// What a consistent hash is made of; the client's address where that is nothing.
-fn hash_key<P: Plugin>(settlement: &Settlement<P>, balancer: &Balancer) -> Option<String> {
+pub(crate) fn hash_key(exchange: &Exchange, balancer: &Balancer) -> Option<String> {
     let Balancer::ConsistentHash(hash_on) = balancer else { return None };
-    let exchange: &Exchange = settlement;
     let value = |variable: &Variable| exchange.value(variable).map(Operand::into_text);
     let text = match hash_on {
         HashOn::Variable(variable) => value(variable),

@@ -7,10 +7,12 @@
 //! | `read.rs` | a request's head -> [`read::Received`] |
 //! | `route.rs` | `Received` -> [`route::Matched`] |
 //! | `access.rs` | `Matched` -> [`access::Admitted`] |
-//! | `attempt.rs` with `build.rs`, `forward.rs` | `Admitted` -> [`attempt::Answering`], from a provider or an ordinary upstream |
+//! | `attempt.rs` with `build.rs`, `failover.rs`, `forward.rs` | `Admitted` -> [`attempt::Answering`], from a provider, one of several, or an ordinary upstream |
 //! | `answer.rs` | `Answering` -> response |
 //! | `stream.rs` | an upstream's body -> the response's, frame by frame |
 //! | `settle.rs` | the end, exactly once, whatever happened |
+//!
+//! Beside `attempt.rs`: `stream_start.rs`, a stream is held until its first word; `hedge.rs`, a second instance where the first is silent.
 //!
 //! `road.rs` puts them in a row. Beside the road: `phases.rs`, the plugins' part in each stage; `worker.rs`, a data thread
 //! and what it owns; `wire.rs`, the client's socket and what the road tells it; `headers.rs`, which headers pass;
@@ -27,10 +29,12 @@ mod attempt;
 mod body;
 mod build;
 mod converted;
+mod failover;
 mod forward;
 mod framing;
 mod handshake;
 mod headers;
+mod hedge;
 mod http1;
 mod http2;
 mod keep_alive;
@@ -47,6 +51,7 @@ mod secured;
 mod settle;
 mod signing;
 mod stream;
+mod stream_start;
 #[cfg(test)]
 mod tests;
 mod transcript;

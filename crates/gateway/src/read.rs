@@ -35,7 +35,9 @@ pub(crate) fn receive<P: Plugin>(
         let snapshot = worker.config.snapshot.load();
         secured.objection(&snapshot.tls, request.host(), request.path())
     });
-    let mut settlement = Settlement::new(Exchange::new(request, body, record), link, worker);
+    let mut exchange = Exchange::new(request, body, record);
+    exchange.services = Some(worker.upstream.clone());
+    let mut settlement = Settlement::new(exchange, link, worker);
     if let Some(text) = wrong.or((!has_path).then_some("the request's path is malformed")) {
         settlement.closes = true;
         return Err(settlement.refuse(bad_head(text)));

@@ -2,7 +2,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use a6_core::{Fault, FaultKind};
-use a6_snapshot::{Asked, Frame, FrameFlow, InFlight, Outcome, Plugin};
+use a6_snapshot::{Asked, Class, Evidence, Frame, FrameFlow, InFlight, Outcome, Plugin, Trial};
 use a6_upstream::{BodyEnd, UpstreamBody};
 use bytes::Bytes;
 use http::{HeaderMap, Version};
@@ -32,6 +32,8 @@ pub(crate) struct AnswerStream<P: Plugin> {
     has_frame_plugins: bool,
     /// The node has one request more until this is dropped.
     _in_flight: Option<InFlight>,
+    /// The same of an instance that is one of several; and how the answer went is told there.
+    trial: Option<Box<Trial>>,
 }
 
 enum State {
@@ -68,6 +70,7 @@ pub(crate) struct Parts<P: Plugin> {
     pub(crate) limits: Limits,
     pub(crate) keep_alive: Option<Box<KeepAlive>>,
     pub(crate) in_flight: Option<InFlight>,
+    pub(crate) trial: Option<Box<Trial>>,
     pub(crate) has_frame_plugins: bool,
     /// Nobody will ask for the body.
     pub(crate) is_bodiless: bool,
@@ -82,6 +85,7 @@ impl<P: Plugin> AnswerStream<P> {
             limits,
             keep_alive,
             in_flight,
+            trial,
             has_frame_plugins,
             is_bodiless,
         } = parts;
@@ -97,6 +101,7 @@ impl<P: Plugin> AnswerStream<P> {
             keep_alive,
             has_frame_plugins,
             _in_flight: in_flight,
+            trial,
         };
         if is_bodiless {
             stream.settlement.record.end(Outcome::Complete);
@@ -208,7 +213,15 @@ impl<P: Plugin> AnswerStream<P> {
         Poll::Ready(match ready!(self.upstream.poll_data(cx)) {
             Some(Ok(data)) => {
                 if self.limits.seen == 0 {
-                    self.settlement.record.ttft = Some(self.limits.started.elapsed());
+                    let took = self.limits.started.elapsed();
+                    self.settlement.record.ttft = Some(took);
+                    let last = self.settlement.record.attempts.last();
+                    // Whoever refuses at once is not fast.
+                    if let Some(trial) =
+                        self.trial.as_ref().filter(|_| last.is_none_or(|last| last.class.is_none()))
+                    {
+                        trial.observe(took);
+                    }
                 }
                 self.limits.seen += data.len() as u64;
                 if let Some(keep_alive) = &mut self.keep_alive {
@@ -375,8 +388,21 @@ impl<P: Plugin> Drop for AnswerStream<P> {
     fn drop(&mut self) {
         self.reader.note(&mut self.settlement.record);
         let seen = self.limits.seen;
-        if let Some(attempt) = self.settlement.record.attempts.last_mut() {
-            attempt.response_bytes = seen;
+        let outcome = self.settlement.record.outcome;
+        let Some(attempt) = self.settlement.record.attempts.last_mut() else { return };
+        attempt.response_bytes = seen;
+        // A bad status has been judged already.
+        if attempt.class.is_some() {
+            return;
+        }
+        attempt.class = match outcome {
+            Some(Outcome::UpstreamTruncated) => Some(Class::Network),
+            Some(Outcome::UpstreamError) => Some(Class::Overload),
+            _ => None,
+        };
+        let is_known = attempt.class.is_some() || outcome == Some(Outcome::Complete);
+        if let Some(trial) = self.trial.as_mut().filter(|_| is_known) {
+            trial.judge(Evidence::of(attempt.class, None));
         }
     }
 }

@@ -71,7 +71,8 @@ pub struct Config<P> {
 /// A data thread and what it owns. Nothing of it is shared with another thread but what [`Config`] names.
 pub struct Worker<P> {
     pub(crate) config: Arc<Config<P>>,
-    pub(crate) upstream: Upstream,
+    /// Shared with the plugins of requests under way, which may ask services.
+    pub(crate) upstream: Rc<Upstream>,
     pub(crate) requests: Arc<RequestLog>,
     pub(crate) metrics: ThreadMetrics,
     request_ids: Cell<u128>,
@@ -83,7 +84,7 @@ pub struct Worker<P> {
 impl<P: Plugin> Worker<P> {
     /// A thread's own part.
     pub fn new(config: Arc<Config<P>>) -> Self {
-        let upstream = Upstream::new(config.resolver.clone(), config.roots.clone());
+        let upstream = Rc::new(Upstream::new(config.resolver.clone(), config.roots.clone()));
         let requests = config.requests.clone();
         let metrics = config.metrics.thread();
         Self {

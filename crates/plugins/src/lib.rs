@@ -7,6 +7,7 @@
 //!
 //! What becomes of a request:
 //! - `ai_proxy.rs`: it goes to a provider of language models.
+//! - `ai_proxy_multi.rs` with `ai_proxy_multi/`: it goes to one of several, and to another when that fails.
 //! - `ai_prompt_template.rs` with `ai_prompt_template/`, `ai_prompt_decorator.rs`: its prompt is made, or framed.
 //! - `proxy_rewrite.rs`: another path, host, method or header for the upstream.
 //! - `traffic_split.rs`: one of several upstreams, by weight or condition.
@@ -27,6 +28,7 @@
 mod ai_prompt_decorator;
 mod ai_prompt_template;
 mod ai_proxy;
+mod ai_proxy_multi;
 #[cfg(test)]
 mod auth_tests;
 mod basic_auth;
@@ -114,8 +116,8 @@ impl Catalogue for Builtins {
                 if find_reference(conf).is_some() {
                     return Ok(());
                 }
-                let (upstreams, health) = Default::default();
-                let site = Site { owner: "", upstreams: &upstreams, health: &health };
+                let (upstreams, health, groups) = Default::default();
+                let site = Site { owner: "", upstreams: &upstreams, health: &health, groups: &groups };
                 self.compile(name, conf, &site).map(|_| ())
             }
             ConfKind::Consumer => table::check_consumer(name, conf),

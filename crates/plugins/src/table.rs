@@ -110,6 +110,7 @@ plugins! {
     ConsumerRestriction = consumer_restriction, 2400;
     AiPromptTemplate = ai_prompt_template, 1071;
     AiPromptDecorator = ai_prompt_decorator, 1070;
+    AiProxyMulti = ai_proxy_multi, 1041;
     AiProxy = ai_proxy, 1040;
     ProxyRewrite = proxy_rewrite, 1008;
     LimitConn = limit_conn, 1003;

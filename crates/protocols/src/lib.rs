@@ -10,12 +10,15 @@
 //! - `providers.rs`: [`Provider`], the table of providers; `place.rs`: [`Pattern`], the path at which one is asked.
 //! - `endpoint.rs`: [`Endpoint`], where a provider is reached.
 //! - `prompts.rs`: [`decorate`], messages before and after a request's own.
+//! - `asked.rs`: [`last_user_text`], what a request's user said last.
 //! - `said.rs`: the text of an answer, for logs.
 //! - `shape.rs`: [`Shaping`], the edits that a provider and its options make on a request body.
+//! - `start.rs`: [`Start`], what stands before the first word of a streamed answer.
 //! - `usage.rs`: [`Usage`], the tokens that an answer cost.
 //! - `testing.rs`: what the protocols' tests share.
 
 mod anthropic_messages;
+mod asked;
 mod bedrock_converse;
 mod convert;
 mod endpoint;
@@ -31,12 +34,14 @@ mod protocol;
 mod providers;
 mod said;
 mod shape;
+mod start;
 #[cfg(test)]
 mod testing;
 mod usage;
 mod vertex_predict;
 mod wire;
 
+pub use asked::last_user_text;
 pub use convert::{
     Conversion, Converted, ConvertedReply, Envelope, Recall, StreamConversion, Unconvertible, Unreadable,
 };
@@ -49,5 +54,6 @@ pub use protocol::{End, Protocol, StreamReader, Verdict};
 pub use providers::{MaxTokens, PROVIDERS, Provider, Signing};
 pub use said::{answer_text, event_text};
 pub use shape::{Shaped, Shaping};
+pub use start::{Start, StartError};
 pub use usage::Usage;
 pub use wire::Description;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::wire::{Asked, Description, Prepared, Wire};
 use crate::{
-    PlainReader, Shaping, Usage, anthropic_messages, bedrock_converse, openai_chat, openai_embeddings,
+    PlainReader, Shaping, Start, Usage, anthropic_messages, bedrock_converse, openai_chat, openai_embeddings,
     openai_responses, passthrough, vertex_predict,
 };
 
@@ -127,6 +127,12 @@ impl Protocol {
                 Reader::Passthrough(passthrough::PassingStream)
             }
         })
+    }
+
+    /// What an event is, as long as those before it were scaffolding. Of an AWS event stream a frame is one, as
+    /// [`StreamReader::event`] takes it; an exception may have the name of its `:exception-type`.
+    pub fn start(self, event: &Event<'_>) -> Start {
+        (self.wire().start)(event)
     }
 
     /// A reader for one plain answer.

@@ -1,8 +1,9 @@
 use a6_codec::json::{Document, Root};
+use a6_codec::sse::Event;
 use a6_core::Fault;
 use bytes::Bytes;
 
-use crate::{Shaping, Usage};
+use crate::{Shaping, Start, Usage};
 
 /// What a protocol is made of: each folder fills one, so that nobody else asks which protocol it is.
 pub(crate) struct Wire {
@@ -22,6 +23,8 @@ pub(crate) struct Wire {
     pub(crate) quick_usage: fn(&[u8]) -> Option<Usage>,
     /// Whether a plain answer calls a tool.
     pub(crate) calls_tool: fn(&[u8]) -> bool,
+    /// What an event at the beginning of a streamed answer is.
+    pub(crate) start: fn(&Event<'_>) -> Start,
     /// The body that tells of a fault.
     pub(crate) error_body: fn(&Fault) -> Bytes,
 }

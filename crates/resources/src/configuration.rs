@@ -14,6 +14,8 @@ use crate::{Catalogue, Change, Entry, Kind, References, check, credential_id, id
 #[derive(Default)]
 pub struct Configuration {
     items: BTreeMap<(Kind, String), Item>,
+    /// Those that later ones with the same id have replaced: without effect, and checked all the same.
+    replaced: Vec<Item>,
 }
 
 struct Item {
@@ -59,15 +61,24 @@ impl Configuration {
             (kind, id.clone(), Some(id))
         };
         let entry = Entry { kind, id: id.clone(), value: Arc::new(value), created: 0, modified: 0 };
-        let before = self.items.insert((kind, id), Item { entry, named, index });
-        before.map(|before| before.index)
+        let before = self.items.insert((kind, id), Item { entry, named, index })?;
+        let index = before.index;
+        self.replaced.push(before);
+        Some(index)
+    }
+
+    /// Visits every document, before it is checked: what is encrypted in it is opened, say.
+    pub fn change_each(&mut self, visit: &mut dyn FnMut(Kind, &str, &mut Value)) {
+        for Item { entry, .. } in self.items.values_mut().chain(&mut self.replaced) {
+            visit(entry.kind, &entry.id, Arc::make_mut(&mut entry.value));
+        }
     }
 
     /// Checks every item as the Admin API does before it writes; what they refer to is looked for among them. Gives all that
     /// is wrong, by collection and index.
     pub fn check(&self, catalogue: &dyn Catalogue) -> Vec<ItemFault> {
         let keys = self.keys(catalogue);
-        let faults = self.items.values().filter_map(|item| {
+        let faults = self.items.values().chain(&self.replaced).filter_map(|item| {
             let Entry { kind, id, value, .. } = &item.entry;
             let mut alike = Vec::new();
             each_key(&item.entry, catalogue, &mut |plugin, key| {

@@ -11,10 +11,12 @@
 //! - `secrets.rs`: which members of a document hold secrets.
 //! - `reference.rs`: [`is_reference`], texts that stand for a secret which is kept elsewhere.
 //! - `strict_json.rs`: [`StrictValue`], JSON in which a repeated key is an error.
+//! - `certificates.rs`: [`certificates`], read from PEM.
 //! - `configuration.rs`: [`Configuration`], every resource at once, as a file gives it.
 //! - `check.rs`: what is checked before a resource is written, and the references between resources.
 
 mod catalogue;
+mod certificates;
 mod check;
 mod configuration;
 pub mod expr;
@@ -28,6 +30,7 @@ mod template;
 mod types;
 
 pub use catalogue::{Catalogue, ConfKind, PluginSpec};
+pub use certificates::certificates;
 pub use check::{References, check, referred, referrer};
 pub use configuration::{Configuration, ItemFault};
 pub use identity::{

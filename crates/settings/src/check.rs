@@ -80,6 +80,16 @@ fn known(row: &'static Row, entry: &Entry, values: &mut Values, report: &mut Rep
                 report.warn(&entry.origin, row.path, message);
             }
         }
+        Kind::Never(lacking) => {
+            report.warn(&entry.origin, row.path, format!("known to APISIX, ignored: {lacking}"));
+        }
+        Kind::Only(kind, ours, lacking) => {
+            let is_given = convert(*kind, row.path, &entry.node, report).is_some();
+            if let Some(other) = entry.node.text().filter(|text| is_given && *text != ours) {
+                let message = format!("{other} is known to APISIX, ignored: {lacking}");
+                report.warn(&entry.origin, row.path, message);
+            }
+        }
         Kind::Instead(ours) => {
             let message = format!("known to APISIX, not served by a6; ignored, use {ours} instead");
             report.warn(&entry.origin, row.path, message);

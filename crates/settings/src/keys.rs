@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     Later(&'static Kind),
     /// Of this kind, but a6 always does what the value named here says; any other is ignored with a warning.
     Always(&'static Kind, &'static str),
+    /// As `Known`; the text says what the gateway does not do.
+    Never(&'static str),
+    /// Of this kind, but a6 does only what the value named here says; the text says what it does not do of any other.
+    Only(&'static Kind, &'static str, &'static str),
     /// Where resources come from: one of these words. What else APISIX has here is refused, for a gateway with other data
     /// than the file asks for is none.
     Provider(&'static [&'static str]),
@@ -68,8 +72,8 @@ pub(crate) struct Row {
 
 use Kind::{
     AdminKeys, Always, Buckets, Budget, Bytes, Choice, Flag, HostNames, Hosts, Instead, Ip, Keyring, Known,
-    Later, Listens, Metrics, Names, Nets, OtherStore, Provider, Span, SpanOrZero, Text, TextOrNone,
-    TlsListens, TlsProtocols, Whole,
+    Later, Listens, Metrics, Names, Nets, Never, Only, OtherStore, Provider, Span, SpanOrZero, Text,
+    TextOrNone, TlsListens, TlsProtocols, Whole,
 };
 
 const fn row(path: &'static str, kind: Kind) -> Row {
@@ -81,6 +85,9 @@ const ROUTERS: Kind = Choice(&["radixtree_host_uri", "radixtree_uri", "radixtree
 const SNI_ROUTERS: Kind = Choice(&["radixtree_sni"]);
 const LEVELS: Kind =
     Choice(&["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "stderr"]);
+const PROXY_MODES: Kind = Choice(&["http", "stream", "http&stream"]);
+const NO_STREAMS: &str =
+    "a6 carries HTTP and no TCP or UDP streams: it opens no port for them, and stream_routes are refused";
 const ESCAPES: Kind = Choice(&["default", "json", "none"]);
 
 /// Sections are not rows: a path is a section when a row lies below it.
@@ -127,7 +134,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.lru", Known),
     row("apisix.lua_module_hook", Known),
     row("apisix.proxy_cache", Known),
-    row("apisix.proxy_mode", Known),
+    row("apisix.proxy_mode", Only(&PROXY_MODES, "http", NO_STREAMS)),
     row("apisix.proxy_protocol", Known),
     row("apisix.resolver_timeout", Known),
     row("apisix.router.ssl", Always(&SNI_ROUTERS, "radixtree_sni")),
@@ -138,7 +145,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("apisix.ssl.ssl_protocols", TlsProtocols),
     row("apisix.ssl.ssl_session_tickets", Always(&Flag, "false")),
     row("apisix.status", Known),
-    row("apisix.stream_proxy", Known),
+    row("apisix.stream_proxy", Never(NO_STREAMS)),
     row("apisix.tracing", Known),
     row("apisix.worker_startup_time_threshold", Known),
 

@@ -27,8 +27,8 @@ use self::routes::Routes;
 use self::rules::Rules;
 use self::targets::Targets;
 use crate::{
-    Chain, CompiledRoute, Directory, HealthRegistry, Kit, Owners, Publisher, Rejection, Router, TlsHosts,
-    TlsVersions,
+    Chain, CompiledRoute, Directory, GroupRegistry, HealthRegistry, Kit, Owners, Publisher, Rejection,
+    Router, TlsHosts, TlsVersions,
 };
 
 /// The configuration in force, immutable.
@@ -102,6 +102,11 @@ impl<K: Kit> Compiler<K> {
     /// Who is to be checked for health.
     pub fn health(&self) -> HealthRegistry {
         self.targets.health.clone()
+    }
+
+    /// The groups of AI instances in force.
+    pub fn groups(&self) -> GroupRegistry {
+        self.targets.groups.clone()
     }
 
     fn apply_all<'c>(

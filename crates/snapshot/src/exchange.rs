@@ -1,11 +1,12 @@
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
-use crate::{Directory, Forward, Identity, Meta, Plan, Record, Request, RequestBody};
+use crate::{Directory, Forward, Identity, Meta, Plan, Record, Request, RequestBody, Services};
 
 /// One request and its answer, from the routing to the end. Plugins see and change it.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Exchange {
     /// Its body, read on demand.
     pub body: RequestBody,
     /// What the attempt stage is to do, once a plugin that stands for the upstream has said so.
-    pub plan: Option<Plan>,
+    pub plan: Option<Box<Plan>>,
     /// The ordinary upstream, for a request that has no plan.
     pub forward: Forward,
     /// Who is asking, once an auth plugin has found out.
@@ -26,6 +27,8 @@ pub struct Exchange {
     pub answer: AnswerHeaders,
     /// What will be known of it.
     pub record: Record,
+    /// By whom a plugin asks a service; none where nothing is to be sent, as where a request is only explained.
+    pub services: Option<Rc<dyn Services>>,
     /// Most requests need none of it.
     memory: Option<Box<Memory>>,
 }
@@ -83,6 +86,7 @@ impl Exchange {
             directory: None,
             answer: AnswerHeaders::default(),
             record,
+            services: None,
             memory: None,
         }
     }

@@ -11,5 +11,5 @@ mod tally;
 mod tests;
 
 pub use checks::{Active, Checks, Finding, Limits, Passive, ProbeKind};
-pub use registry::{Checked, CheckedNode, HealthRegistry};
+pub use registry::{Checked, CheckedNode, HealthRegistry, ProbeAuth};
 pub use tally::{Health, Tally, Verdict};

@@ -7,7 +7,7 @@ use a6_core::{Fault, Secret};
 use a6_resources::Catalogue;
 use bytes::Bytes;
 
-use crate::{Chain, Exchange, HealthRegistry, Request, Stop, UpstreamSlots};
+use crate::{Chain, Exchange, GroupRegistry, HealthRegistry, Request, Stop, UpstreamSlots};
 
 /// The plugins that exist, as code. The gateway is generic over it and never names a plugin.
 pub trait Kit: Catalogue + 'static {
@@ -37,6 +37,8 @@ pub struct Site<'a> {
     pub upstreams: &'a UpstreamSlots,
     /// Where to enter whose health is to be checked.
     pub health: &'a HealthRegistry,
+    /// Where what is known of AI instances is found, and kept.
+    pub groups: &'a GroupRegistry,
 }
 
 /// What an auth plugin knows a caller by.

@@ -17,23 +17,30 @@
 //! Meeting:
 //! - `kit.rs`: [`Kit`] and [`Plugin`]: what the gateway knows of plugins.
 //! - `exchange.rs`: [`Exchange`], one request and its answer.
+//! - `inquiry.rs`: [`Services`], by which a plugin asks a service.
 //! - `request.rs`, `body.rs`, `variables.rs`: the client's request and what expressions ask of it.
 //! - `stop.rs`: [`Stop`], how a plugin ends a request.
 //! - `plan.rs`: [`Plan`], which a plugin leaves for the gateway's attempt stage.
+//! - `group.rs`, `trial.rs`: [`Group`], several instances one of which is asked; [`Trial`], a request that one of them has.
+//! - `class.rs`, `breaker.rs`: [`Class`], what a failure speaks against; [`Breakers`], who is passed over for a while.
 //! - `account.rs`: [`Account`], who asks a provider that wants a signature or a token.
 //! - `record.rs`, `metering.rs`: [`Record`], what is known of a request when it is over; what is asked to be told of it.
 
 mod account;
 mod body;
+mod breaker;
 mod chain;
 #[cfg(test)]
 mod chain_tests;
+mod class;
 mod compiler;
 mod directory;
 mod exchange;
 mod explain;
 mod forward;
+mod group;
 mod health;
+mod inquiry;
 mod kit;
 mod lint;
 mod meta;
@@ -51,25 +58,30 @@ mod route_facts;
 mod router;
 mod stop;
 mod tls;
+mod trial;
 mod upstream;
 mod variables;
 
 pub use account::{Account, AwsAccount, GoogleAccount};
 pub use body::{BodyError, BodyLimits, BodyPiece, BodySource, ClientBody, RequestBody};
+pub use breaker::{Breaker, BreakerLimits, BreakerState, Breakers, moment};
 pub use chain::{Chain, ChainEntry, Owner};
+pub use class::{Class, Evidence};
 pub use compiler::{Compiler, Shared, Snapshot};
 pub use directory::{Credential, Directory, Identity};
 pub use exchange::{AnswerHeaders, Exchange};
 pub use explain::{Explain, Explainer};
 pub use forward::{Forward, Timeouts, UpstreamSlot, UpstreamSlots};
+pub use group::{Fallback, Group, GroupRegistry, Member, Quotas};
 pub use health::*;
+pub use inquiry::{Findings, Inquiring, Inquiry, Services};
 pub use kit::{Asked, Frame, FrameFlow, Kit, KnownBy, Phases, Plugin, Site};
 pub use lint::lint;
 pub use meta::Meta;
 pub use metering::{Meter, ModelLog, Payload};
 pub use owners::{Brought, NoGroup, Owners};
 pub use path::normalise;
-pub use plan::{Argument, Instance, Keepalive, Lane, Plan, Target, Way};
+pub use plan::{Argument, Choice, Instance, Keepalive, Lane, Plan, Target, Way};
 pub use publish::{Publisher, Rejection};
 pub use question::Question;
 pub use record::{Attempt, Outcome, Record};
@@ -79,5 +91,6 @@ pub use route_facts::RouteFacts;
 pub use router::Router;
 pub use stop::{Reply, Stop};
 pub use tls::{TlsHost, TlsHosts, TlsVersions};
+pub use trial::Trial;
 pub use upstream::*;
 pub use variables::AnswerVariables;

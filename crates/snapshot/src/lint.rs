@@ -79,7 +79,13 @@ fn is_enabled(conf: &Value) -> bool {
     conf.pointer("/_meta/disable").and_then(Value::as_bool) != Some(true)
 }
 
+/// Whether a plugin has a provider's key, be it one of its instances'.
 fn holds_key(conf: &Value) -> bool {
+    let instances = conf.get("instances").and_then(Value::as_array);
+    has_auth(conf) || instances.is_some_and(|all| all.iter().any(has_auth))
+}
+
+fn has_auth(conf: &Value) -> bool {
     let has_entries = |member: &Value| member.as_object().is_some_and(|object| !object.is_empty());
     // A service account may stand in the environment.
     let is_key = |(name, member): (&String, &Value)| name == "gcp" || has_entries(member);

@@ -7,19 +7,33 @@ use std::time::Duration;
 use a6_core::Secret;
 use a6_protocols::{Conversion, Pattern, Protocol, Provider, Scheme, Shaping};
 
-use crate::{Account, Meta};
+use crate::{Account, Group, Meta, Quotas};
 
 /// What the attempt stage is to do. A plugin leaves it in the [`crate::Exchange`]; it sends nothing itself.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The instances to try, in order.
-    pub candidates: Vec<Arc<Instance>>,
+    /// Who is asked.
+    pub choice: Choice,
+    /// The place, in the group, of the instance that the plugin has chosen itself, by the prompt or because there is no
+    /// other. Such a request goes there whatever its health is, and nowhere else when it fails.
+    pub first: Option<usize>,
+    /// Who knows which instances' quotas are used up; none where nobody counts.
+    pub quotas: Option<Arc<dyn Quotas>>,
     /// The client's protocol.
     pub protocol: Protocol,
     /// The body is no JSON, or there is none: it passes as it is, with the client's own `content-type`.
     pub is_opaque: bool,
     /// What is said of the plugin that left it; the phases note it.
     pub meta: Option<Arc<Meta>>,
+}
+
+/// Who may be asked.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// One instance, and no other.
+    One(Arc<Instance>),
+    /// One of several, and others when it fails.
+    Group(Arc<Group>),
 }
 
 /// An address to connect to and how: what connections can be shared by.

@@ -5,7 +5,7 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::{Protocol, Usage};
 use http::{Method, StatusCode};
 
-use crate::{Meter, ModelLog, RouteFacts};
+use crate::{Class, Meter, ModelLog, RouteFacts};
 
 /// How a request ended. The first terminal state counts; a request that is dropped before has lost its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Attempt {
     pub status: Option<StatusCode>,
     /// What went wrong, if anything.
     pub fault: Option<FaultKind>,
+    /// What its failure speaks against; none for a good one, and where no provider was asked.
+    pub class: Option<Class>,
     /// When it began.
     pub started: Instant,
     /// To a connection that could be written to; zero for a pooled one.

@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use self::balancer::{Balancer, HashOn};
 pub use self::node::Node;
 pub use self::state::{BalancerState, InFlight, NodeState};
-use crate::{Checked, CheckedNode, Checks, HealthRegistry, Keepalive, Timeouts};
+use crate::{Checked, CheckedNode, Checks, HealthRegistry, Keepalive, ProbeAuth, Timeouts};
 
 /// Where ordinary requests go, compiled once per change. What changes from request to request is in the states.
 #[derive(Debug)]
@@ -163,7 +163,9 @@ fn checked(
         state: node.state.clone(),
     };
     let nodes = nodes.iter().map(each).collect();
-    Ok(Some(Checked { key: key.into(), checks: Checks::parse(checks)?, certificate: None, nodes }))
+    let checks = Checks::parse(checks)?;
+    let auth = Secret::new(ProbeAuth::default());
+    Ok(Some(Checked { key: key.into(), checks, certificate: None, auth, nodes }))
 }
 
 impl Upstream {

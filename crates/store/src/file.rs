@@ -20,6 +20,8 @@ use a6_codec::yaml::{self, Node, Origin, Problem, Value as Tree, Variables, join
 use a6_resources::{Catalogue, Configuration, ItemFault, Kind};
 use serde_json::{Map, Number, Value};
 
+use crate::{Opener, Unopened};
+
 pub use watch::Watch;
 
 /// So many bytes a file may have, far more than ten thousand routes need.
@@ -54,6 +56,7 @@ pub struct ConfigFile {
     format: FileFormat,
     variables: Arc<[(String, String)]>,
     catalogue: Arc<dyn Catalogue>,
+    opener: Opener,
 }
 
 /// What a file says, every part of it checked.
@@ -67,14 +70,15 @@ pub struct Document {
 }
 
 impl ConfigFile {
-    /// The file of that path; `variables` is the environment, for `${{NAME}}`.
+    /// The file of that path; `variables` is the environment, for `${{NAME}}`. What APISIX has encrypted in it is opened.
     pub fn new(
         path: PathBuf,
         format: FileFormat,
         variables: Vec<(String, String)>,
         catalogue: Arc<dyn Catalogue>,
+        opener: Opener,
     ) -> Self {
-        Self { path, format, variables: variables.into(), catalogue }
+        Self { path, format, variables: variables.into(), catalogue, opener }
     }
 
     /// Where it is.
@@ -123,12 +127,19 @@ impl ConfigFile {
             root,
         };
         // A value that lacks its variable, or stands twice, is no value that could be checked.
+        let mut unopened = Vec::new();
         if problems.is_empty() {
-            document.fill(&mut problems);
+            let mut configuration = document.fill(&mut problems);
+            unopened = self.opener.open_all(&mut configuration);
+            document.configuration = Arc::new(configuration);
         }
         if problems.is_empty() {
             let faults = document.configuration.check(&*self.catalogue);
-            problems.extend(faults.iter().map(|fault| document.problem(fault)));
+            problems.extend(faults.into_iter().map(|fault| {
+                let reason = Unopened::explain(&unopened, &fault);
+                document.problem(&ItemFault { reason, ..fault })
+            }));
+            document.warn_of(&unopened);
         }
         if problems.is_empty() { Ok(document) } else { Err(document.refusal(problems)) }
     }
@@ -185,18 +196,18 @@ impl Document {
         }
     }
 
-    /// Takes every item of every section over.
-    fn fill(&mut self, problems: &mut Vec<Problem>) {
+    /// Every item of every section.
+    fn fill(&mut self, problems: &mut Vec<Problem>) -> Configuration {
+        let mut configuration = Configuration::default();
         let sections = match &self.root.value {
             Tree::Map(sections) => sections,
-            _ if self.root.is_null() => return,
+            _ if self.root.is_null() => return configuration,
             _ => {
                 let message = "expected a mapping of sections such as routes".to_owned();
                 problems.push(Problem { origin: self.root.origin.clone(), path: String::new(), message });
-                return;
+                return configuration;
             }
         };
-        let mut configuration = Configuration::default();
         for section in sections {
             let name = section.key.as_str();
             let warn = |message: &str| {
@@ -235,15 +246,32 @@ impl Document {
                 }
             }
         }
-        self.configuration = Arc::new(configuration);
+        configuration
+    }
+
+    fn item(&self, collection: &str, index: usize) -> Option<&Node> {
+        match &self.root.member(collection)?.node.value {
+            Tree::List(items) => items.get(index),
+            _ => None,
+        }
+    }
+
+    /// Warns of secrets that no key opens.
+    fn warn_of(&mut self, unopened: &[Unopened]) {
+        for one in unopened.iter().take(TOLD) {
+            let place = self.configuration.place(one.kind, &one.id);
+            let item = place.and_then(|(collection, index)| self.item(collection, index));
+            let origin = place::below(item.unwrap_or(&self.root), &one.path);
+            self.warnings.push(format!("{}: {}", position(&self.file, &origin), one.warning()));
+        }
+        if let Some(more) = unopened.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            self.warnings.push(format!("{}: and {more} more secrets that no key opens", self.file));
+        }
     }
 
     fn problem(&self, fault: &ItemFault) -> Problem {
         let path = format!("{}[{}]", fault.collection, fault.index);
-        let item = self.root.member(fault.collection).and_then(|section| match &section.node.value {
-            Tree::List(items) => items.get(fault.index),
-            _ => None,
-        });
+        let item = self.item(fault.collection, fault.index);
         let (origin, path) = place::deepest(item.unwrap_or(&self.root), path, &fault.reason);
         Problem {
             origin,

@@ -2,7 +2,7 @@
 //!
 //! - `sqlite.rs`: the embedded store: SQLite, WAL, every commit on disk before it returns.
 //! - `migrations.rs`: its schema, versioned.
-//! - `apisix.rs`: what APISIX has encrypted.
+//! - `apisix.rs`: what APISIX has encrypted; [`Opener`], which opens it in documents that come from there.
 //! - `memory.rs`: a store that is gone with its process.
 //! - `file.rs`, `file/`: [`ConfigFile`], a file that says what the configuration is.
 //! - `keyring.rs`, `sealed.rs`: secrets at rest.
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use a6_resources::{Change, Entry, Kind};
 use serde_json::Value;
 
-pub use apisix::is_published;
+pub use apisix::{Opener, Unopened, is_published};
 pub use file::{ConfigFile, Document, FileError, FileFormat, Watch};
 pub use keyring::KeyRing;
 pub use memory::MemoryStore;
@@ -66,6 +66,7 @@ pub trait Store: Send {
 
     /// Opens what APISIX has encrypted in a document that a client writes, where the store knows its keys.
     fn open_foreign(&self, _kind: Kind, _id: &str, _document: &mut Value) {}
+
     /// Who seals the secrets of single documents as this store does; none where it keeps them open.
     fn sealer(&self) -> Option<Arc<dyn Sealer>> {
         None

@@ -7,8 +7,8 @@ use a6_resources::{
 };
 use serde_json::Value;
 
-use crate::apisix::ApisixKeys;
-use crate::{Expiry, KeyRing, Sealer, Store, StoreError};
+use crate::apisix::is_field;
+use crate::{Expiry, KeyRing, Opener, Sealer, Store, StoreError};
 
 /// How secrets are kept.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct Sealing {
 pub struct SealedStore<S> {
     inner: S,
     keys: Arc<KeyRing>,
-    apisix: ApisixKeys,
+    opener: Opener,
     encrypts_fields: bool,
     catalogue: Arc<dyn Catalogue>,
 }
@@ -41,8 +41,8 @@ impl<S: Store> SealedStore<S> {
         let (_, entries) = inner.load()?;
         let is_needed = entries.iter().any(|entry| has_sealed(&entry.value));
         let keys = Arc::new(KeyRing::open(&sealing.keyring, &sealing.texts, is_needed)?);
-        let (apisix, encrypts_fields) = (ApisixKeys::new(&sealing.texts), sealing.encrypts_fields);
-        let mut store = Self { inner, keys, apisix, encrypts_fields, catalogue };
+        let opener = Opener::new(&sealing.texts, true, catalogue.clone());
+        let mut store = Self { inner, keys, opener, encrypts_fields: sealing.encrypts_fields, catalogue };
         let mut anew = Vec::new();
         for entry in entries {
             let value = store.sealed_anew(&entry)?;
@@ -67,8 +67,7 @@ impl<S: Store> SealedStore<S> {
     }
 
     fn seal(&self, kind: Kind, path: &str, place: &str, text: &str) -> Result<String, StoreError> {
-        let is_field = kind == Kind::PluginMetadata || path.starts_with("plugins.");
-        if is_field && !self.encrypts_fields && !KeyRing::is_sealed(text) {
+        if is_field(kind, path) && !self.encrypts_fields && !KeyRing::is_sealed(text) {
             return Ok(text.to_string());
         }
         self.keys.seal(place, text)
@@ -84,7 +83,7 @@ impl<S: Store> SealedStore<S> {
     ) -> Result<Value, StoreError> {
         let mut changed = document.clone();
         let mut result = Ok(());
-        let owner = format!("{}/{id}", kind.spec().collection);
+        let owner = owner(kind, id);
         each_secret(kind, id, &mut changed, &*self.catalogue, &mut |path, secret| {
             // A reference names a secret and is none.
             let text = secret.as_str().filter(|text| !is_reference(text));
@@ -170,11 +169,7 @@ impl<S: Store> Store for SealedStore<S> {
     }
 
     fn open_foreign(&self, kind: Kind, id: &str, document: &mut Value) {
-        each_secret(kind, id, document, &*self.catalogue, &mut |_, secret| {
-            if let Some(text) = secret.as_str().and_then(|text| self.apisix.open(text)) {
-                *secret = Value::String(text);
-            }
-        });
+        self.opener.open(kind, id, document);
     }
 
     fn sealer(&self) -> Option<Arc<dyn Sealer>> {

@@ -87,8 +87,10 @@ fn attempt_json(attempt: &Attempt) -> Value {
         "address": &*attempt.address,
         "status": attempt.status.map(|status| status.as_u16()),
         "error": attempt.fault.map(|kind| kind.as_str()),
+        "class": attempt.class.map(|class| class.as_str()),
         "connect_ms": millis(attempt.connect),
         "header_ms": millis(attempt.header),
+        "duration_ms": millis(attempt.duration),
         "response_bytes": attempt.response_bytes,
     })
 }

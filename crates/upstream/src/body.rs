@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use a6_core::{Fault, FaultKind};
 use a6_snapshot::{RequestBody, Target};
@@ -27,6 +27,8 @@ pub struct UpstreamBody {
     source: Source,
     /// What was read ahead of its time.
     ahead: VecDeque<Bytes>,
+    /// What ended the reading ahead, told behind the pieces.
+    late: Option<Box<Fault>>,
 }
 
 #[derive(Debug)]
@@ -38,11 +40,11 @@ enum Source {
 
 impl UpstreamBody {
     pub(crate) fn http1(body: Http1Body) -> Self {
-        Self { source: Source::Http1(body), ahead: VecDeque::new() }
+        Self { source: Source::Http1(body), ahead: VecDeque::new(), late: None }
     }
 
     pub(crate) fn http2(body: Http2Body) -> Self {
-        Self { source: Source::Http2(Box::new(body)), ahead: VecDeque::new() }
+        Self { source: Source::Http2(Box::new(body)), ahead: VecDeque::new(), late: None }
     }
 
     /// Whether nothing will come any more.
@@ -51,7 +53,7 @@ impl UpstreamBody {
             Source::Http1(body) => body.is_done(),
             Source::Http2(body) => body.is_done(),
         };
-        is_done && self.ahead.is_empty()
+        is_done && self.ahead.is_empty() && self.late.is_none()
     }
 
     /// Reads ahead until more than `bytes` bytes are there or the body ends; [`UpstreamBody::poll_data`] gives them out
@@ -86,6 +88,24 @@ impl UpstreamBody {
         if !piece.is_empty() {
             self.ahead.push_front(piece);
         }
+    }
+
+    /// The pieces that were read ahead and not given out yet.
+    pub fn ahead(&self) -> impl Iterator<Item = &Bytes> {
+        self.ahead.iter()
+    }
+
+    /// Reads one more piece ahead and shows it; [`UpstreamBody::poll_data`] gives it out in its turn, and a fault too. None at the end.
+    ///
+    /// The faults are those of [`UpstreamBody::poll_data`].
+    pub fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let next = ready!(self.poll_source(cx));
+        match &next {
+            Some(Ok(piece)) => self.ahead.push_back(piece.clone()),
+            Some(Err(fault)) => self.late = Some(Box::new(fault.clone())),
+            None => {}
+        }
+        Poll::Ready(next)
     }
 
     /// How the body ended; of use after the last piece.
@@ -140,6 +160,13 @@ impl UpstreamBody {
         if let Some(piece) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(piece)));
         }
+        if let Some(fault) = self.late.take() {
+            return Poll::Ready(Some(Err(*fault)));
+        }
+        self.poll_source(cx)
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         match &mut self.source {
             Source::Http1(body) => body.poll_data(cx),
             Source::Http2(body) => body.poll_data(cx),

@@ -4,6 +4,7 @@
 //! - `exchange.rs`, `http1.rs`: a request and its answer over HTTP/1.1.
 //! - `http2.rs`, `pipe.rs`: the same over HTTP/2, which hyper speaks.
 //! - `body.rs`: [`UpstreamBody`], an answer's body, pulled by whoever writes to the client.
+//! - `inquiry.rs`: plugins' small requests, as [`a6_snapshot::Services`].
 //! - `pool.rs`: idle connections per target.
 //! - `connection.rs`, `io.rs`: a connection, its read buffer and its timer; its socket, with or without TLS.
 //! - `dial.rs`: addresses to connections.
@@ -25,6 +26,7 @@ mod exchange;
 pub mod google;
 mod http1;
 mod http2;
+mod inquiry;
 mod io;
 mod names;
 mod pipe;

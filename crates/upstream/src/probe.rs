@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use a6_core::{Budget, Fault, FaultKind, Secret};
 use a6_protocols::Scheme;
 use a6_snapshot::{
-    Active, BodyLimits, Checked, CheckedNode, Finding, HealthRegistry, ProbeKind, RequestBody, Target,
-    Timeouts,
+    Active, BodyLimits, Checked, CheckedNode, Finding, HealthRegistry, ProbeAuth, ProbeKind, RequestBody,
+    Target, Timeouts,
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderName;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::dial::Dial;
@@ -140,7 +141,7 @@ impl Prober {
             timeout: limit,
             method: active.method.clone(),
             keep_header: |_| false,
-            head: Secret::new(head(active, host)),
+            head: Secret::new(head(active, owner.auth.expose(), host)),
             body: vec![Bytes::copy_from_slice(active.body.as_bytes())],
         };
         let terms = Terms {
@@ -157,22 +158,31 @@ impl Prober {
     }
 }
 
-/// A probe's head; the checks' own headers win over those that every probe has.
-fn head(active: &Active, host: &str) -> Bytes {
+/// A probe's head; the checks' own headers win over credentials, and over those that every probe has.
+fn head(active: &Active, auth: &ProbeAuth, host: &str) -> Bytes {
     let mut head = BytesMut::with_capacity(256);
-    head.put_slice(format!("{} {} HTTP/1.1\r\n", active.method, active.path).as_bytes());
+    let joint = match (auth.query.is_empty(), active.path.contains('?')) {
+        (true, _) => "",
+        (false, true) => "&",
+        (false, false) => "?",
+    };
+    let target = [&*active.path, joint, auth.query.as_str()].concat();
+    head.put_slice(format!("{} {target} HTTP/1.1\r\n", active.method).as_bytes());
     let mut put = |name: &str, value: &[u8]| {
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             head.put_slice(part);
         }
     };
+    let is_free = |name: &HeaderName| !active.headers.iter().any(|(given, _)| given == name);
+    let credentials = auth.headers.iter().filter(|(name, _)| is_free(name));
+    let headers: Vec<_> = active.headers.iter().chain(credentials).collect();
     let length = (!active.body.is_empty()).then(|| active.body.len().to_string());
     for (name, value) in [("host", host), ("connection", "close"), ("user-agent", "a6-health-check")] {
-        if !active.headers.iter().any(|(given, _)| given == name) {
+        if !headers.iter().any(|(given, _)| given == name) {
             put(name, value.as_bytes());
         }
     }
-    for (name, value) in active.headers.iter().filter(|(name, _)| name != "content-length") {
+    for (name, value) in headers.into_iter().filter(|(name, _)| name != "content-length") {
         put(name.as_str(), value.as_bytes());
     }
     if let Some(length) = length {
@@ -180,4 +190,51 @@ fn head(active: &Active, host: &str) -> Bytes {
     }
     head.put_slice(b"\r\n");
     head.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use a6_snapshot::Checks;
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_shows_credentials_unless_the_checks_say_otherwise() {
+        let auth = |headers: &[(&'static str, &'static str)], query: &str| ProbeAuth {
+            headers: headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect(),
+            query: query.to_string(),
+        };
+        let cases = [
+            (json!({}), auth(&[], ""), "GET / HTTP/1.1", vec![]),
+            (
+                json!({"http_path": "/up"}),
+                auth(&[("x-api-key", "k")], "a=1&b=2"),
+                "GET /up?a=1&b=2 HTTP/1.1",
+                vec!["x-api-key: k"],
+            ),
+            (
+                json!({"http_path": "/up?x=y", "req_headers": ["X-Api-Key: own"]}),
+                auth(&[("x-api-key", "k"), ("user-agent", "u")], "a=1"),
+                "GET /up?x=y&a=1 HTTP/1.1",
+                vec!["x-api-key: own", "user-agent: u"],
+            ),
+        ];
+        for (active, auth, line, headers) in cases {
+            let checks = Checks::parse(&json!({"active": active})).unwrap();
+            let head = head(&checks.active, &auth, "up.test");
+            let text = std::str::from_utf8(&head).unwrap();
+            let lines: Vec<&str> = text.split("\r\n").collect();
+            assert_eq!(lines[0], line, "{text}");
+            for header in headers {
+                assert!(lines.contains(&header), "{header} in {text}");
+                let name = header.split(':').next().unwrap();
+                assert_eq!(lines.iter().filter(|line| line.starts_with(name)).count(), 1, "{name} in {text}");
+            }
+        }
+    }
 }

@@ -1,8 +1,8 @@
-use std::fs::File;
-use std::io::BufReader;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use a6_resources::certificates;
 use a6_snapshot::ClientCertificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -127,9 +127,8 @@ impl TlsRoots {
             let failed = |error: &dyn std::fmt::Display| {
                 format!("apisix.ssl.ssl_trusted_certificate {}: {error}", path.display())
             };
-            let file = File::open(path).map_err(|error| failed(&error))?;
-            for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {
-                let certificate = certificate.map_err(|error| failed(&error))?;
+            let text = fs::read(path).map_err(|error| failed(&error))?;
+            for certificate in certificates(&text).map_err(|error| failed(&error))? {
                 roots.add(certificate).map_err(|error| failed(&error))?;
             }
         }
@@ -141,11 +140,8 @@ impl TlsRoots {
 fn parse(
     certificate: &ClientCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
-    let chain = chain.map_err(|_| "tls.client_cert: it is no PEM certificate")?;
-    if chain.is_empty() {
-        return Err("tls.client_cert: it holds no PEM certificate".to_string());
-    }
+    let chain =
+        certificates(certificate.chain.as_bytes()).map_err(|why| format!("tls.client_cert: {why}"))?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes());
     Ok((chain, key.map_err(|_| "tls.client_key: it is no PEM private key")?))
 }

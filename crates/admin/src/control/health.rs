@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use a6_resources::{Entry, Kind};
@@ -14,7 +15,8 @@ pub(super) fn list(control: &Control) -> Answer {
     let owners = [Kind::Route, Kind::Service, Kind::Upstream];
     let entries = owners.into_iter().flat_map(|kind| state.of_kind(kind));
     let checked = control.health.all();
-    let checkers: Vec<Value> = entries.filter_map(|entry| checker(entry, &checked)).collect();
+    let checkers: Vec<Value> =
+        entries.filter_map(|entry| checker(entry, &checked)).chain(of_instances("", &checked)).collect();
     Answer::json(StatusCode::OK, &checkers)
 }
 
@@ -29,11 +31,30 @@ pub(super) fn one(collection: &str, id: Option<&str>, control: &Control) -> Answ
         "stream_routes" => return not_found(format!("stream_routes[{id}] not found")),
         _ => return Answer::refused(format!("invalid src type {collection}")),
     };
-    match control.view.read().get(kind, id).map(|entry| checker(entry, &control.health.all())) {
+    let checked = control.health.all();
+    let own = control.view.read().get(kind, id).map(|entry| checker(entry, &checked));
+    let of_instances = of_instances(&format!("/{collection}/{id}#"), &checked);
+    match own {
         None => not_found(format!("{collection}[{id}] not found")),
-        Some(None) => not_found(format!("no checker for {collection}[{id}]")),
         Some(Some(checker)) => Answer::json(StatusCode::OK, &checker),
+        Some(None) if of_instances.is_empty() => not_found(format!("no checker for {collection}[{id}]")),
+        Some(None) => Answer::json(StatusCode::OK, &of_instances),
     }
+}
+
+/// What is known of the AI instances whose checks are written where a prefix says.
+fn of_instances(prefix: &str, checked: &[Arc<Checked>]) -> Vec<Value> {
+    let is_meant = |checked: &&Arc<Checked>| checked.key.contains('#') && checked.key.starts_with(prefix);
+    let mut all: BTreeMap<&str, &Checked> = BTreeMap::new();
+    // The newest comes last.
+    for checked in checked.iter().filter(is_meant) {
+        all.insert(&checked.key, checked);
+    }
+    let told = |(key, checked): (&str, &Checked)| {
+        let nodes: Vec<Value> = checked.nodes.iter().map(node).collect();
+        json!({"name": format!("/apisix{key}"), "type": checked.checks.active.kind.as_str(), "nodes": nodes})
+    };
+    all.into_iter().map(told).collect()
 }
 
 /// What is known of a resource's health checks. None where it asks for none.

@@ -15,6 +15,15 @@ pub(super) fn add(catalogue: &dyn Catalogue, paths: &mut Map<String, Value>) {
         ("/apisix/admin/schema/plugins/{plugin}", "get", plugin_schema("get_plugin_schema", plugin)),
         ("/apisix/admin/schema/{kind}", "get", kind_schema()),
         ("/apisix/admin/schema/validate/{collection}", "post", validate_document()),
+    ] {
+        paths.insert(path.to_string(), json!({ method: operation.into_value("tools") }));
+    }
+    add_common(paths);
+}
+
+/// Adds what the stand-alone Admin API has, too.
+pub(super) fn add_common(paths: &mut Map<String, Value>) {
+    for (path, method, operation) in [
         ("/apisix/admin/configs/validate", "post", validate_configuration()),
         ("/apisix/admin/debug/explain", "post", explain()),
         ("/apisix/admin/openapi.json", "get", openapi()),
@@ -24,7 +33,7 @@ pub(super) fn add(catalogue: &dyn Catalogue, paths: &mut Map<String, Value>) {
     }
 }
 
-fn operation(id: &str, summary: &str, answers: Vec<(&'static str, Value)>) -> Operation {
+pub(super) fn operation(id: &str, summary: &str, answers: Vec<(&'static str, Value)>) -> Operation {
     Operation {
         id: id.to_string(),
         summary: summary.to_string(),

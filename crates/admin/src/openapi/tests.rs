@@ -95,6 +95,44 @@ fn every_reference_leads_somewhere_and_no_draft_7_is_left() {
 }
 
 #[test]
+fn the_stand_alone_api_is_described_alone() {
+    let document = whole_document(&one());
+    let operations: Vec<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+        })
+        .collect();
+    let expected = [
+        "get /apisix/admin/configs",
+        "head /apisix/admin/configs",
+        "put /apisix/admin/configs",
+        "post /apisix/admin/configs/validate",
+        "post /apisix/admin/debug/explain",
+        "get /apisix/admin/openapi.json",
+        "head /apisix/admin",
+    ];
+    assert_eq!(operations, expected);
+    let put = &document["paths"]["/apisix/admin/configs"]["put"];
+    assert_eq!(
+        (&put["parameters"][0]["name"], &put["parameters"][0]["required"]),
+        (&json!("X-Digest"), &json!(true))
+    );
+    let schema = &put["requestBody"]["content"]["application/yaml"]["schema"]["properties"];
+    for spec in Kind::all() {
+        assert!(schema[spec.collection].is_object(), "{}", spec.collection);
+        assert!(schema[format!("{}_conf_version", spec.collection)].is_object(), "{}", spec.collection);
+    }
+    assert!(put["responses"]["202"].is_object() && put["responses"]["401"].is_object());
+    visit(&document, &mut |name, value| {
+        let pointer = value.as_str().and_then(|text| text.strip_prefix('#')).filter(|_| name == "$ref");
+        assert!(pointer.is_none_or(|pointer| document.pointer(pointer).is_some()), "{value}");
+    });
+}
+
+#[test]
 fn every_verb_of_every_kind_is_an_operation_of_its_own() {
     let document = document(&one());
     let mut ids = HashSet::new();

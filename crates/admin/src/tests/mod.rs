@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use a6_core::{Clock, Secret};
 use a6_resources::{Catalogue, Change, ConfKind, Entry, PluginSpec, Schema};
 use a6_snapshot::{Publisher, Rejection};
-use a6_store::{Expiry, SqliteStore, Store, StoreError};
+use a6_store::{Expiry, Opener, SqliteStore, Store, StoreError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -207,6 +207,7 @@ fn house_over(store: Box<dyn Store>, full: Arc<AtomicBool>, config: Admin, clock
     let (writer, _, rejections) = Writer::start(store, publisher, catalogue.clone(), clock.clone()).unwrap();
     let control = control_router(Control {
         health: a6_snapshot::HealthRegistry::default(),
+        groups: a6_snapshot::GroupRegistry::default(),
         view: writer.view().clone(),
         catalogue: catalogue.clone(),
         requests: Arc::new(RequestLog::new(8)),
@@ -215,7 +216,8 @@ fn house_over(store: Box<dyn Store>, full: Arc<AtomicBool>, config: Admin, clock
         counters: Box::new(|| serde_json::json!({"access_log_dropped": 7})),
         troubles: Box::new(Vec::new),
     });
-    let admin = router(AdminState::new(config, writer, catalogue));
+    let opener = Opener::new(&[], true, catalogue.clone());
+    let admin = router(AdminState::new(config, writer, catalogue).opening(opener));
     House { admin, control, log, full, clock, rejections }
 }
 

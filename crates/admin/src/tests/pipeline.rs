@@ -16,7 +16,7 @@ async fn the_first_step_that_fails_answers() {
     let house = house(&dir);
     let key = ("x-api-key", "adm");
     let nothing = "nothing is here; the Admin API answers GET, PUT, POST, PATCH and DELETE on /apisix/admin/«collection»";
-    let cases: [(&str, &str, &[(&str, &str)], &str, u16, &str); 21] = [
+    let cases: [(&str, &str, &[(&str, &str)], &str, u16, &str); 23] = [
         (
             "GET",
             "/apisix/admin/routes",
@@ -41,6 +41,22 @@ async fn the_first_step_that_fails_answers() {
             "",
             400,
             "stream mode is disabled, can not add stream routes",
+        ),
+        (
+            "PUT",
+            "/apisix/admin/stream_routes/1",
+            &[HOST, key],
+            "{",
+            400,
+            "stream mode is disabled, can not add stream routes",
+        ),
+        (
+            "DELETE",
+            "/apisix/admin/stream_routes/1",
+            &[HOST, ("x-api-key", "vi")],
+            "",
+            401,
+            "failed to check token",
         ),
         ("PUT", "/apisix/admin/plugins/ai-proxy", &[HOST, key], "{", 404, "not found"),
         (

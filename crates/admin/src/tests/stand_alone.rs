@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use a6_core::Clock;
+use a6_core::{Clock, Secret};
 use a6_resources::Catalogue;
-use a6_store::MemoryStore;
+use a6_store::{MemoryStore, Opener};
 use axum::Router;
 use axum::body::Body;
 use serde_json::json;
@@ -21,7 +21,9 @@ fn ruled_by(ruler: Ruler) -> (Router, Log) {
     let clock = Clock::manual(START * 1000);
     let (writer, _, _) =
         Writer::start(Box::new(MemoryStore::new()), publisher, catalogue.clone(), clock).unwrap();
-    (router(AdminState::new(config(), writer, catalogue).ruled_by(ruler)), log)
+    let keys = [Secret::new("ABCDEFGHIJKLMNOP".to_string())];
+    let opener = Opener::new(&keys, true, catalogue.clone());
+    (router(AdminState::new(config(), writer, catalogue).opening(opener).ruled_by(ruler)), log)
 }
 
 async fn ask(router: &Router, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -113,8 +115,136 @@ async fn what_cannot_be_taken_changes_nothing() {
         let reply = ask(&admin, method, &format!("/apisix/admin/{path}"), &[], "{}").await;
         assert_eq!(reply.status, 404, "{method} {path}");
     }
-    let validated = ask(&admin, "POST", "/apisix/admin/configs/validate", &[], "{}").await;
-    assert_eq!((validated.status, validated.json()), (200, json!({})));
+}
+
+const VALIDATE: &str = "/apisix/admin/configs/validate";
+
+#[tokio::test]
+async fn a_validation_tells_all_that_a_put_would_refuse() {
+    let (admin, log) = ruled_by(Ruler::Whole);
+    let wrong = json!({
+        "routes": [
+            {"id": "a", "uri": "/a", "upstream_id": "u"},
+            {"id": "b", "uri": "/b", "service_id": "s"},
+            {"id": "c", "uri": "/c", "plugin_config_id": "p", "plugins": {}},
+            {"id": "d", "uri": 1, "plugins": {}},
+            {"id": "d", "uri": "/d", "plugins": {"nope": {}}},
+        ],
+        "consumers": [{"username": "jack", "group_id": "g"}, {"id": "jill/credentials/c", "plugins": {}}],
+        "consumers_conf_version": -1,
+        "protos": {"id": "x"},
+        "upstreams_conf_version": "1",
+        "stream_routes": [{"id": 3}],
+    });
+    let item = |kind: &str, id: &str, index: u64, error: &str| json!({"resource_type": kind, "resource_id": id, "index": index, "error": error});
+    let missing =
+        |what: &str, id: &str| format!("failed to fetch {what} info by {what} id [{id}], response code: 404");
+    let expected = [
+        item("routes", "a", 0, &missing("upstream", "u")),
+        item("routes", "b", 1, &missing("service", "s")),
+        item("routes", "c", 2, &missing("plugin config", "p")),
+        item(
+            "routes",
+            "d",
+            3,
+            "invalid configuration: property \"uri\" validation failed: wrong type: expected string, got number",
+        ),
+        item("routes", "d", 4, "found duplicate id d in routes"),
+        item("routes", "d", 4, "unknown plugin [nope]"),
+        json!({"resource_type": "consumers", "error": "consumers_conf_version must be greater than or equal to (0)"}),
+        item("consumers", "jack", 0, &missing("consumer group", "g")),
+        item("consumers", "jill/credentials/c", 1, "consumer not found"),
+        json!({"resource_type": "upstreams", "error": "upstreams_conf_version must be a number, got string"}),
+        json!({"resource_type": "protos", "error": "protos must be an array"}),
+    ];
+    let told = ask(&admin, "POST", VALIDATE, &[], &wrong.to_string()).await;
+    assert_eq!((told.status, &told.json()["error_msg"]), (400, &json!("Configuration validation failed")));
+    let mut errors = told.json()["errors"].as_array().unwrap().clone();
+    let streams = errors.pop().unwrap();
+    assert_eq!(errors, expected);
+    assert_eq!(streams["error"], "stream mode is disabled, can not add stream routes");
+    assert_eq!((&streams["resource_type"], &streams["resource_id"]), (&json!("stream_routes"), &json!(3)));
+    let put = ask(&admin, "PUT", CONFIGS, &[("x-digest", "d")], &wrong.to_string()).await.error();
+    assert_eq!(
+        put,
+        (400, format!("invalid routes at index 0, err: {}", missing("upstream", "u"))),
+        "the first of them"
+    );
+    assert_eq!(log.lock().unwrap().len(), 1, "nothing was written");
+    for (body, expected) in [
+        ("", "invalid request body: empty request body"),
+        ("[]", "invalid request body: expected an object of arrays, one for each collection"),
+    ] {
+        assert_eq!(ask(&admin, "POST", VALIDATE, &[], body).await.error(), (400, expected.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_validation_knows_what_is_held() {
+    let (admin, _) = ruled_by(Ruler::Whole);
+    let upstreams = json!([{"id": "u", "type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}}]);
+    let first = json!({"upstreams": upstreams, "upstreams_conf_version": 3}).to_string();
+    assert_eq!(ask(&admin, "PUT", CONFIGS, &[("x-digest", "d1")], &first).await.status, 202);
+    let routes = json!([{"id": "r", "uri": "/a", "upstream_id": "u"}]);
+    for (version, status) in [(3, 200), (4, 400), (2, 400)] {
+        let body = json!({"routes": routes, "upstreams_conf_version": version}).to_string();
+        let told = ask(&admin, "POST", VALIDATE, &[], &body).await;
+        assert_eq!(told.status, status, "{version}: {}", told.body);
+        if status == 200 {
+            assert_eq!(told.json(), json!({}));
+        }
+    }
+    let held = ask(&admin, "GET", CONFIGS, &[], "").await.json();
+    assert_eq!(
+        (&held["routes"], &held["X-Digest"]),
+        (&json!([]), &json!("d1")),
+        "a validation changes nothing"
+    );
+}
+
+/// `sk-live-1234567890`, encrypted by `openssl enc -aes-128-cbc` as APISIX does it, with the key `ABCDEFGHIJKLMNOP`.
+const CIPHERTEXT: &str = "ABz19mkRZHV2dP7T3nX1i0peemtltaKGUZ19HKmgHd0=";
+
+#[tokio::test]
+async fn what_apisix_has_encrypted_is_opened_and_shown_as_it_was_put() {
+    let (admin, log) = ruled_by(Ruler::Whole);
+    let jack = |key: &str| json!({"username": "jack", "plugins": {"key-auth": {"key": key}}});
+    let body = json!({"consumers": [jack(CIPHERTEXT)]}).to_string();
+    assert_eq!(ask(&admin, "PUT", CONFIGS, &[("x-digest", "d1")], &body).await.status, 202);
+    let last = || log.lock().unwrap().last().unwrap().1[0].value.clone().unwrap();
+    assert_eq!(*last(), jack("sk-live-1234567890"));
+    let held = ask(&admin, "GET", CONFIGS, &[], "").await.json();
+    assert_eq!(held["consumers"], json!([jack(CIPHERTEXT)]));
+    let jill = json!({"username": "jill", "plugins": {"key-auth": {"key": "sk-live-1234567890"}}});
+    let twice = json!({"consumers": [jack(CIPHERTEXT), jill]}).to_string();
+    let told = ask(&admin, "POST", VALIDATE, &[], &twice).await;
+    assert!(told.status == 400 && told.body.contains("duplicate key of plugin key-auth"), "{}", told.body);
+    assert!(!told.body.contains("sk-live"), "{}", told.body);
+    let other = "Yp0DN37Kt9N6gOe079LZBhAjzq2/XbO4ritsZqIV2Vk=";
+    let ssl =
+        json!({"ssls": [{"id": "s", "sni": "a.test", "cert": "$env://CERT", "key": other}]}).to_string();
+    let told = ask(&admin, "POST", VALIDATE, &[], &ssl).await;
+    let why =
+        "; key looks as if APISIX has encrypted it, and no key of apisix.data_encryption.keyring opens it";
+    assert!(told.status == 400 && told.body.contains(why) && !told.body.contains(other), "{}", told.body);
+}
+
+#[tokio::test]
+async fn its_description_is_of_what_is_there() {
+    let (admin, _) = ruled_by(Ruler::Whole);
+    let document = ask(&admin, "GET", "/apisix/admin/openapi.json", &[], "").await.json();
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let reply = ask(&admin, &method.to_uppercase(), path, &[("x-digest", "d")], "{}").await;
+            let is_told = operation["responses"][reply.status.to_string()].is_object();
+            // Nobody explains here.
+            let is_there = reply.status != 404 || path.ends_with("/explain");
+            assert!(is_told && is_there, "{method} {path}: {} {}", reply.status, reply.body);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 7);
 }
 
 #[tokio::test]

@@ -108,6 +108,27 @@ async fn a_whole_configuration_is_checked_and_all_that_is_wrong_is_told() {
     assert_eq!(house.log.lock().unwrap().len(), 1, "nothing was written");
 }
 
+/// A private key in PEM, encrypted by `openssl enc -aes-128-cbc` as APISIX does it, with its published key.
+const CIPHERTEXT: &str = "VMF7ACvwvQk6t8kvorP2IF5eCqkOOnQBSGIk5eRHo1hotuWjU5PKpOYKhxuI1AcvGoVnV9qiDaSDBKkhhEsLWB/rsn\
+    KjPezTmZC9CQbInlDZlGoZ+xTIekLFtEknyqtzCUfOjRONAX+FToUIcC2pgTGJzi9MByDWHv2b+utTueNmvUIOkApL\
+    XpFQv7xb786igclVM2P3fRsluvOjgNYICk6sCSCtqoD167g7mbdP6ZWDN0KV3EtosLCpbH6csxa7V7J5MGcVH52agV\
+    0/QUS6qWIBCOmuM06diOhCUbJyShniHAcN6nCbzS9GseMrK19F3NB9h2+NkrvKLJdud3UKqg==";
+
+#[tokio::test]
+async fn what_apisix_has_encrypted_is_opened_before_it_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = house(&dir);
+    let ask = async |key: &str| {
+        let ssl = json!({"id": "s", "sni": "a.test", "cert": "$env://CERT", "key": key});
+        house.ask("POST", "/apisix/admin/configs/validate", &json!({"ssls": [ssl]}).to_string()).await
+    };
+    let fine = ask(CIPHERTEXT).await;
+    assert_eq!((fine.status, fine.json()), (200, json!({})));
+    let other = ask(&CIPHERTEXT.replacen('A', "B", 1)).await;
+    let error = &other.json()["errors"][0]["error"];
+    assert_eq!((other.status, error), (400, &json!("failed to parse key: PEM_read_bio_PrivateKey() failed")));
+}
+
 #[tokio::test]
 async fn a_configuration_may_be_yaml() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use serde::Deserialize;
 const VARIABLE: &str = "GCP_SERVICE_ACCOUNT";
 
 /// `auth.gcp`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct GcpConf {
     service_account_json: Option<String>,
     max_ttl: Option<u64>,
@@ -27,8 +27,17 @@ fn default_early() -> u64 {
     60
 }
 
+impl GcpConf {
+    /// What is wrong with the text of the service account, if it is no JSON.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let error =
+            serde_json::from_str::<serde::de::IgnoredAny>(self.service_account_json.as_deref()?).err()?;
+        Some(format!("invalid gcp service_account_json: {error}"))
+    }
+}
+
 /// `auth.aws`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct AwsConf {
     access_key_id: String,
     secret_access_key: String,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use a6_core::Secret;
 use a6_protocols::{Conversion, Endpoint, Pattern, Protocol, Provider, Scheme, Shaping, Signing};
-use a6_snapshot::{Account, Argument, Instance, Keepalive, Lane, Target, Way};
+use a6_snapshot::{Account, Argument, Instance, Keepalive, Lane, ProbeAuth, Target, Way};
 use a6_upstream::sigv4;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::account::{self, AwsConf, GcpConf};
 
 /// What tells a provider: the part of a configuration that `ai-proxy` and an instance of `ai-proxy-multi` share.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct InstanceConf {
     provider: String,
     #[serde(default)]
@@ -33,9 +33,35 @@ impl InstanceConf {
     pub(crate) fn provider(&self) -> &str {
         &self.provider
     }
+
+    /// `override.endpoint`.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        self.overrides.endpoint.as_deref()
+    }
+
+    /// `options.model`.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.options.get("model").and_then(Value::as_str)
+    }
+
+    /// `auth.gcp`.
+    pub(crate) fn gcp(&self) -> Option<&GcpConf> {
+        self.auth.gcp.as_ref()
+    }
+
+    /// What health checks show of `auth`.
+    ///
+    /// # Errors
+    /// A header of it cannot be sent; the text names it.
+    pub(crate) fn probe_auth(&self) -> Result<ProbeAuth, String> {
+        let mut headers = headers(&self.auth.header, &[])?;
+        headers.iter_mut().for_each(|(_, value)| value.set_sensitive(true));
+        let query: Vec<_> = self.auth.query.iter().map(|(name, value)| encoded(name, value)).collect();
+        Ok(ProbeAuth { headers, query: query.join("&") })
+    }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Auth {
     header: BTreeMap<String, String>,
@@ -44,14 +70,14 @@ struct Auth {
     aws: Option<AwsConf>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct ProviderConf {
     project_id: Option<String>,
     region: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Overrides {
     endpoint: Option<String>,
@@ -60,7 +86,7 @@ struct Overrides {
     request_body_force_override: bool,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct LlmOptions {
     max_tokens: Option<u64>,
@@ -116,7 +142,7 @@ pub(crate) fn compile(
     )?;
     let written = account.as_ref().map(account::headers).unwrap_or_default();
     let endpoint = endpoint(provider, &conf)?;
-    let headers = headers(&conf.auth, &written)?;
+    let headers = headers(&conf.auth.header, &written)?;
     let query = query(&conf.auth.query, endpoint.query.as_deref());
     let head = head(&authority(&endpoint, account.as_ref()), &headers);
     let ways = ways(provider, &conf.provider_conf, endpoint.path.as_deref(), &query, &head);
@@ -273,10 +299,16 @@ fn authority(endpoint: &Endpoint, account: Option<&Account>) -> String {
     }
 }
 
-/// The headers of `auth`, but for those that the gateway itself writes.
-fn headers(auth: &Auth, written: &[HeaderName]) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+/// The headers of `auth.header`, but for those that the gateway itself writes.
+///
+/// # Errors
+/// One cannot be sent; the text begins with its place, such as `auth.header.x-key`, and has nothing of its value.
+pub(crate) fn headers(
+    auth: &BTreeMap<String, String>,
+    written: &[HeaderName],
+) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let mut headers = Vec::new();
-    for (name, value) in &auth.header {
+    for (name, value) in auth {
         let header: HeaderName =
             name.parse().map_err(|_| format!("auth.header.{name}: this is not a header name"))?;
         if [HOST, CONTENT_LENGTH, CONTENT_TYPE, ACCEPT_ENCODING].contains(&header)
@@ -294,8 +326,12 @@ fn headers(auth: &Auth, written: &[HeaderName]) -> Result<Vec<(HeaderName, Heade
 /// What stays as it is in a query (RFC 3986 §2.3).
 const SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+fn encoded(name: &str, value: &str) -> String {
+    format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE))
+}
+
 /// `auth.query`, then the endpoint's own query, whose members win; all encoded alike, however they are written.
-fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argument> {
+pub(crate) fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argument> {
     let pieces = endpoint.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
     let own: Vec<_> = pieces
         .filter_map(|piece| {
@@ -309,12 +345,9 @@ fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argumen
         is_auth: auth.contains_key(name),
     };
     let of_auth = auth.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == *name));
-    let written = |name: &str, value: &str| {
-        format!("{}={}", utf8_percent_encode(name, SAFE), utf8_percent_encode(value, SAFE))
-    };
-    let of_auth = of_auth.map(|(name, value)| argument(name, &written(name, value)));
+    let of_auth = of_auth.map(|(name, value)| argument(name, &encoded(name, value)));
     let of_endpoint = own.iter().map(|(name, value)| match value {
-        Some(value) => argument(name, &written(name, value)),
+        Some(value) => argument(name, &encoded(name, value)),
         None => argument(name, &utf8_percent_encode(name, SAFE).to_string()),
     });
     of_auth.chain(of_endpoint).collect()
@@ -322,7 +355,8 @@ fn query(auth: &BTreeMap<String, String>, endpoint: Option<&str>) -> Vec<Argumen
 
 const CONTENT_TYPE_JSON: &[u8] = b"content-type: application/json\r\n";
 
-fn head(authority: &str, headers: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
+/// `host` and these headers, a line each.
+pub(crate) fn head(authority: &str, headers: &[(HeaderName, HeaderValue)]) -> Vec<u8> {
     let mut head = format!("host: {authority}\r\n").into_bytes();
     for (name, value) in headers {
         head.extend_from_slice(name.as_str().as_bytes());

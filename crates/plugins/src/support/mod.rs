@@ -12,6 +12,7 @@
 //! - `model_log.rs`: what logs may tell of prompt and answer.
 //! - `pattern.rs`: regular expressions as APISIX understands them.
 //! - `prompts.rs`: bodies whose prompts are changed.
+//! - `provider_schema.rs`: what the schemas of `ai-proxy` and `ai-proxy-multi` share.
 //! - `references.rs`: references to secrets.
 //! - `shared.rs`: what all plugins of a process share.
 //! - `testing.rs`: requests for the tests of plugins.
@@ -29,6 +30,7 @@ pub(crate) mod limit_schema;
 pub(crate) mod model_log;
 pub(crate) mod pattern;
 pub(crate) mod prompts;
+pub(crate) mod provider_schema;
 pub(crate) mod references;
 pub(crate) mod shared;
 #[cfg(test)]

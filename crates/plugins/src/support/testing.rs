@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use a6_core::Budget;
 use a6_snapshot::{
-    BodyLimits, Client, Exchange, HealthRegistry, Record, Request, RequestBody, Site, UpstreamSlots,
+    BodyLimits, Client, Exchange, GroupRegistry, HealthRegistry, Record, Request, RequestBody, Site,
+    UpstreamSlots,
 };
 
 use super::shared::Shared;
@@ -43,7 +44,8 @@ pub(crate) fn exchange_within(
 pub(crate) fn site() -> Site<'static> {
     static UPSTREAMS: LazyLock<UpstreamSlots> = LazyLock::new(UpstreamSlots::default);
     static HEALTH: LazyLock<HealthRegistry> = LazyLock::new(HealthRegistry::default);
-    Site { owner: "/routes/1", upstreams: &UPSTREAMS, health: &HEALTH }
+    static GROUPS: LazyLock<GroupRegistry> = LazyLock::new(GroupRegistry::default);
+    Site { owner: "/routes/1", upstreams: &UPSTREAMS, health: &HEALTH, groups: &GROUPS }
 }
 
 /// What plugins share, for one test.

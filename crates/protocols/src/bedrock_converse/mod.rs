@@ -1,10 +1,12 @@
 //! Amazon Bedrock Converse (`/model/«model»/converse`).
 //!
 //! - `request.rs`: detection, and what a request says.
+//! - `start.rs`: what stands before the first word of a streamed answer.
 //! - `stream.rs`: the state machine of a streamed answer, fed with the frames of an AWS event stream.
 //! - this file: plain answers, usage and errors.
 
 mod request;
+mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ pub(crate) static WIRE: Wire = Wire {
     // The arguments of a tool call are JSON, and may have a member of that name.
     quick_usage: never_quick,
     calls_tool,
+    start: start::start,
     error_body,
 };
 

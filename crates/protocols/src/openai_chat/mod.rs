@@ -1,10 +1,12 @@
 //! OpenAI chat completions (`/v1/chat/completions`).
 //!
 //! - `request.rs`: detection, and the edit that makes a stream tell its usage.
+//! - `start.rs`: what stands before the first word of a streamed answer.
 //! - `stream.rs`: the state machine of a streamed answer.
 //! - this file: plain answers and errors.
 
 mod request;
+mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub(crate) static WIRE: Wire = Wire {
     usage,
     quick_usage: only_usage,
     calls_tool: has_tool_calls,
+    start: start::start,
     error_body,
 };
 

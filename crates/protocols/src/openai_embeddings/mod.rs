@@ -9,6 +9,7 @@ use a6_codec::json::Document;
 
 use crate::openai_chat::{error_body, told_usage};
 use crate::passthrough::takes_bytes;
+use crate::start::unknown;
 use crate::wire::{Asked, Wire, as_it_is, never_quick};
 use crate::{Description, Usage};
 
@@ -22,6 +23,7 @@ pub(crate) static WIRE: Wire = Wire {
     usage,
     quick_usage: never_quick,
     calls_tool: |_| false,
+    start: unknown,
     error_body,
 };
 

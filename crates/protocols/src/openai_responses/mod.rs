@@ -1,10 +1,12 @@
 //! OpenAI Responses (`/v1/responses`).
 //!
 //! - `request.rs`: detection.
+//! - `start.rs`: what stands before the first word of a streamed answer.
 //! - `stream.rs`: the state machine of a streamed answer.
 //! - this file: plain answers and usage. Errors are OpenAI's, see `openai_chat`.
 
 mod request;
+mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ pub(crate) static WIRE: Wire = Wire {
     // Its metadata are the client's, and may have a member of that name.
     quick_usage: never_quick,
     calls_tool,
+    start: start::start,
     error_body: openai_chat::error_body,
 };
 

@@ -10,6 +10,7 @@ mod stream;
 mod tests;
 
 use crate::openai_chat::error_body;
+use crate::start::unknown;
 use crate::wire::{Wire, as_it_is, never_quick};
 use crate::{Description, Usage};
 
@@ -26,5 +27,6 @@ pub(crate) static WIRE: Wire = Wire {
     usage: |_, _| Usage::default(),
     quick_usage: never_quick,
     calls_tool: |_| false,
+    start: unknown,
     error_body,
 };

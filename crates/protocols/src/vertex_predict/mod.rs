@@ -6,6 +6,7 @@ use a6_codec::json::Document;
 use serde::Deserialize;
 
 use crate::openai_chat::error_body;
+use crate::start::unknown;
 use crate::usage::Count;
 use crate::wire::{Wire, as_it_is, never_quick};
 use crate::{Description, Usage};
@@ -20,6 +21,7 @@ pub(crate) static WIRE: Wire = Wire {
     usage,
     quick_usage: never_quick,
     calls_tool: |_| false,
+    start: unknown,
     error_body,
 };
 

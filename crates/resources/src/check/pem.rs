@@ -3,19 +3,19 @@
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
-use crate::is_reference;
+use crate::{certificates, is_reference};
 
 const NO_CERTIFICATE: &str = "failed to parse cert: PEM_read_bio_X509_AUX() failed";
 
 /// Checks that a text has certificates in PEM and that the first one can be read.
 pub(super) fn certificate(text: &str) -> Result<(), String> {
-    let first = chain(text).into_iter().next();
-    if is_reference(text) || first.is_some_and(|first| ParsedCertificate::try_from(&first).is_ok()) {
+    let chain = certificates(text.as_bytes()).unwrap_or_default();
+    if is_reference(text) || chain.first().is_some_and(|first| ParsedCertificate::try_from(first).is_ok()) {
         return Ok(());
     }
     Err(NO_CERTIFICATE.to_owned())
@@ -23,7 +23,8 @@ pub(super) fn certificate(text: &str) -> Result<(), String> {
 
 /// Checks that a text has certificates in PEM and that each can vouch for others.
 pub(super) fn authorities(text: &str) -> Result<(), String> {
-    let (mut roots, chain) = (RootCertStore::empty(), chain(text));
+    let mut roots = RootCertStore::empty();
+    let chain = certificates(text.as_bytes()).unwrap_or_default();
     if is_reference(text) || (!chain.is_empty() && chain.into_iter().all(|ca| roots.add(ca).is_ok())) {
         return Ok(());
     }
@@ -33,18 +34,13 @@ pub(super) fn authorities(text: &str) -> Result<(), String> {
 /// Checks that a key belongs to the first certificate, where both are here and sound.
 pub(super) fn pair(cert: &str, key: &str) -> Result<(), String> {
     let Ok(key) = PrivateKeyDer::from_pem_slice(key.as_bytes()) else { return Ok(()) };
-    match CertifiedKey::from_der(chain(cert), key, &default_provider()) {
+    let chain = certificates(cert.as_bytes()).unwrap_or_default();
+    match CertifiedKey::from_der(chain, key, &default_provider()) {
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err("the key does not belong to the certificate; give the one that it was made with".to_owned())
         }
         _ => Ok(()),
     }
-}
-
-/// The certificates of a text; none where one of them cannot be read.
-fn chain(text: &str) -> Vec<CertificateDer<'static>> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    chain.unwrap_or_default()
 }
 
 /// Checks that a text has a private key in PEM with which the gateway can sign.

@@ -89,6 +89,26 @@ fn all_that_is_wrong_is_told_and_keys_that_two_have_are_found() {
 }
 
 #[test]
+fn what_is_replaced_has_no_effect_and_is_checked() {
+    let (bad, good) = (json!({"id": "u", "nodes": 1}), json!({"id": "u", "nodes": {"127.0.0.1:80": 1}}));
+    let mut all = configuration(&[(Kind::Upstream, bad), (Kind::Upstream, good)]);
+    let faults = all.check(&Plugins::new());
+    let told: Vec<(usize, &str)> = faults.iter().map(|fault| (fault.index, fault.id.as_str())).collect();
+    assert_eq!(told, [(0, "u")]);
+    let mut visited = 0;
+    all.change_each(&mut |kind, id, document| {
+        assert_eq!((kind, id), (Kind::Upstream, "u"));
+        document["desc"] = json!("changed");
+        visited += 1;
+    });
+    assert_eq!(visited, 2);
+    let changes = all.changes(&mut std::iter::empty());
+    let expected = json!({"id": "u", "nodes": {"127.0.0.1:80": 1}, "desc": "changed"});
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].value.as_deref(), Some(&expected));
+}
+
+#[test]
 fn only_what_differs_is_changed() {
     let first =
         configuration(&[(Kind::Route, json!({"id": "a", "uri": "/a"})), (Kind::Upstream, upstream())]);

@@ -199,7 +199,13 @@ fn warnings_name_line_and_nearest_key() {
         ),
         (
             "apisix: {stream_proxy: {tcp: [9100]}}\n",
-            "c.yaml:1:10: apisix.stream_proxy: known to APISIX, not served by a6 yet; ignored",
+            "c.yaml:1:10: apisix.stream_proxy: known to APISIX, ignored: a6 carries HTTP and no TCP or UDP streams: it opens \
+             no port for them, and stream_routes are refused",
+        ),
+        (
+            "apisix: {proxy_mode: http&stream}\n",
+            "c.yaml:1:10: apisix.proxy_mode: http&stream is known to APISIX, ignored: a6 carries HTTP and no TCP or UDP \
+             streams: it opens no port for them, and stream_routes are refused",
         ),
         (
             "nginx_config: {worker_processes: auto}\n",
@@ -208,6 +214,7 @@ fn warnings_name_line_and_nearest_key() {
     ] {
         assert_eq!(read(text, &[]).unwrap().warnings, [expected], "{text}");
     }
+    assert_eq!(read("apisix: {proxy_mode: http}\n", &[]).unwrap().warnings, Vec::<String>::new());
     for (text, part) in [
         ("apisix: {ssl: {ssl_protocols: [TLSv1.1, TLSv1.2]}}", "ssl_protocols: a6 does not speak TLSv1.1"),
         ("apisix: {ssl: {listen: [{port: 1, enable_http3: true}]}}", "listen[0].enable_http3: true is known"),

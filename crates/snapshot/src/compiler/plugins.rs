@@ -48,7 +48,12 @@ impl<K: Kit> Compiler<K> {
         let spec = self.kit.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
         let meta = Meta::of(conf)?;
         let is_disabled = meta.as_ref().is_some_and(|meta| meta.is_disabled);
-        let site = Site { owner, upstreams: &self.targets.slots, health: &self.targets.health };
+        let site = Site {
+            owner,
+            upstreams: &self.targets.slots,
+            health: &self.targets.health,
+            groups: &self.targets.groups,
+        };
         // What is still a reference here was not resolved; its text is no secret.
         let unresolved = find_reference(conf).filter(|_| !is_disabled).map(Arc::from);
         let plugin = match is_disabled || unresolved.is_some() {

@@ -5,13 +5,14 @@ use a6_resources::{Ssl, SslUsage};
 use serde_json::Value;
 
 use super::{Compiler, read};
-use crate::{ClientCertificate, HealthRegistry, Kit, Upstream, UpstreamSlots};
+use crate::{ClientCertificate, GroupRegistry, HealthRegistry, Kit, Upstream, UpstreamSlots};
 
 /// Upstreams that have an id, and the certificates that upstreams may name.
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) slots: UpstreamSlots,
     pub(super) health: HealthRegistry,
+    pub(super) groups: GroupRegistry,
     documents: HashMap<String, Arc<Value>>,
     certificates: HashMap<String, Arc<ClientCertificate>>,
 }

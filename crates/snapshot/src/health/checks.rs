@@ -67,6 +67,17 @@ pub struct Limits {
     pub timeouts: u32,
 }
 
+impl ProbeKind {
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// What is spoken with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

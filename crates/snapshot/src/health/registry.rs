@@ -1,5 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use a6_core::Secret;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use super::Checks;
@@ -14,8 +16,19 @@ pub struct Checked {
     pub checks: Checks,
     /// What a probe shows to a server that asks for a certificate.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// What every probe shows besides, so that a provider answers it.
+    pub auth: Secret<ProbeAuth>,
     /// Who is checked.
     pub nodes: Box<[CheckedNode]>,
+}
+
+/// Credentials for probes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProbeAuth {
+    /// Headers, where the checks have none of that name.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Behind the path's own query, encoded.
+    pub query: String,
 }
 
 /// One that is checked.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use a6_core::Secret;
-use a6_resources::Ssl;
+use a6_resources::{Ssl, certificates};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -91,12 +91,7 @@ impl Workshop {
 
 /// The certificates of a member in PEM, at least one.
 pub(super) fn chain(member: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let chain = chain.map_err(|_| format!("{member}: it is no PEM certificate"))?;
-    if chain.is_empty() {
-        return Err(format!("{member}: it holds no PEM certificate"));
-    }
-    Ok(chain)
+    certificates(text.as_bytes()).map_err(|why| format!("{member}: {why}"))
 }
 
 /// Certificates for the same names.

@@ -23,6 +23,15 @@ pub(super) fn deepest(item: &Node, path: String, message: &str) -> (Origin, Stri
     (found.origin, found.path)
 }
 
+/// Where a dotted path below an item leads to, as far as it is there.
+pub(super) fn below(item: &Node, path: &str) -> Origin {
+    let mut found = Found { node: item, origin: item.origin.clone(), path: String::new() };
+    for name in path.split('.') {
+        found.enter(name);
+    }
+    found.origin
+}
+
 struct Found<'n> {
     node: &'n Node,
     origin: Origin,
@@ -129,6 +138,20 @@ mod tests {
         for (message, line, column, path) in cases {
             let found = deepest(&item, "routes[0]".to_owned(), message);
             assert_eq!(found, (Origin::File { line, column }, path.to_owned()), "{message}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_as_far_as_they_are_there() {
+        let item = parse(ROUTE, 1 << 20, |line, column| Origin::File { line, column }).unwrap();
+        let cases = [
+            ("plugins.limit-count.count", 6, 5),
+            ("plugins.key-auth.key", 4, 3),
+            ("none", 1, 1),
+            ("hosts.x", 7, 1),
+        ];
+        for (path, line, column) in cases {
+            assert_eq!(below(&item, path), Origin::File { line, column }, "{path}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use a6_core::Secret;
 use a6_resources::{Catalogue, ConfKind, PluginSpec, Schema};
 use serde_json::{Value, json};
 
@@ -46,7 +47,9 @@ impl Catalogue for KeyAuth {
 fn file(path: &str, format: FileFormat) -> ConfigFile {
     let variables = [("PORT", "1980"), ("KEY", "12345"), ("ODD", "a #b: [c")];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    ConfigFile::new(path.into(), format, variables, Arc::new(KeyAuth::new()))
+    let catalogue: Arc<dyn Catalogue> = Arc::new(KeyAuth::new());
+    let keys = [Secret::new("ABCDEFGHIJKLMNOP".to_owned())];
+    ConfigFile::new(path.into(), format, variables, catalogue.clone(), Opener::new(&keys, true, catalogue))
 }
 
 fn read(format: FileFormat, text: &str) -> Result<Document, FileError> {
@@ -219,6 +222,52 @@ routes:
     assert_eq!(resources(&document)[0].1["uri"], json!("/b"));
     let refused = document.refused("routes/r", "no such thing");
     assert_eq!(refused.0, "a.yaml:5:5: routes[1]: routes r: no such thing");
+}
+
+/// `sk-live-1234567890`, encrypted by `openssl enc -aes-128-cbc` with the key of [`file`], and with another one.
+const OWN: &str = "ABz19mkRZHV2dP7T3nX1i0peemtltaKGUZ19HKmgHd0=";
+const OTHER: &str = "Yp0DN37Kt9N6gOe079LZBhAjzq2/XbO4ritsZqIV2Vk=";
+
+#[test]
+fn what_apisix_has_encrypted_is_opened() {
+    let text = format!(
+        "consumers:\n  - username: jack\n    desc: {OWN}\n    plugins: {{key-auth: {{key: {OWN}}}}}\n#END"
+    );
+    let document = read(FileFormat::Yaml, &text).unwrap();
+    let jack = &resources(&document)[0].1;
+    assert_eq!(jack["plugins"]["key-auth"]["key"], "sk-live-1234567890");
+    assert_eq!(jack["desc"], OWN, "what is no secret stands as it is");
+    assert_eq!(document.warnings, Vec::<String>::new());
+    // Two that are one, once they are opened.
+    let twice = format!(
+        "consumers:\n  - username: jack\n    plugins: {{key-auth: {{key: {OWN}}}}}\n  - username: jill\n    \
+         plugins: {{key-auth: {{key: sk-live-1234567890}}}}\n#END"
+    );
+    let told = refusal(FileFormat::Yaml, &twice);
+    assert!(told.contains("duplicate key of plugin key-auth") && !told.contains("sk-live"), "{told}");
+}
+
+#[test]
+fn what_no_key_opens_is_told() {
+    let text = format!("consumers:\n  - username: jack\n    plugins: {{key-auth: {{key: {OTHER}}}}}\n#END");
+    let document = read(FileFormat::Yaml, &text).unwrap();
+    assert_eq!(resources(&document)[0].1["plugins"]["key-auth"]["key"], OTHER);
+    let expected = "a.yaml:3:26: consumers jack: plugins.key-auth.key looks as if APISIX has encrypted it, and no key \
+                    opens it: it is used as it stands; if it is encrypted, put its key into \
+                    apisix.data_encryption.keyring";
+    assert_eq!(document.warnings, [expected]);
+    // A private key has to be one: it is refused, and why is told.
+    let made = "ssls:\n  - id: s\n    sni: a.test\n    cert: $env://CERT\n    key: ";
+    let told = refusal(FileFormat::Yaml, &format!("{made}{OTHER}\n#END"));
+    let expected = "; key looks as if APISIX has encrypted it, and no key of ";
+    assert!(told.contains(expected) && !told.contains(OTHER), "{told}");
+    let many: String = (0..13)
+        .map(|number| {
+            format!("  - {{username: u{number}, plugins: {{key-auth: {{key: {number:0>21}A==}}}}}}\n")
+        })
+        .collect();
+    let warnings = read(FileFormat::Yaml, &format!("consumers:\n{many}#END")).unwrap().warnings;
+    assert_eq!((warnings.len(), warnings[10].as_str()), (11, "a.yaml: and 3 more secrets that no key opens"));
 }
 
 /// Waits for the next news of a file.

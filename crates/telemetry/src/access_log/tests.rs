@@ -28,6 +28,7 @@ fn attempt(status: Option<u16>, fault: Option<FaultKind>) -> Attempt {
         instance: "ai-proxy-openai".into(),
         status: status.and_then(|code| StatusCode::from_u16(code).ok()),
         fault,
+        class: None,
         started: std::time::Instant::now(),
         connect: status.map(|_| Duration::ZERO),
         header: status.map(|_| Duration::from_millis(70)),
@@ -159,7 +160,7 @@ fn every_attempt_has_its_value() {
         &[
             ("$upstream_addr $upstream_status $upstream_response_time", "- - -"),
             (url, "http://a6.test"),
-            ("$apisix_upstream_response_time", "-"),
+            ("$apisix_upstream_response_time $a6_attempts", "- -"),
         ],
     );
     record.attempts =
@@ -174,6 +175,10 @@ fn every_attempt_has_its_value() {
             ("$upstream_response_time", "2.858, -, 2.858"),
             ("$upstream_connect_time|$upstream_header_time", "-, -, 0.000|-, -, 0.070"),
             ("$upstream_response_length", "0, 0, 512"),
+            (
+                "$a6_attempts",
+                "ai-proxy-openai=-/upstream_timeout/2.858, ai-proxy-openai=-/-/0.000, ai-proxy-openai=200/ok/2.858",
+            ),
             ("$apisix_upstream_response_time", "2.858, -, 2.858"),
             (url, "https://api.test/v1/chat/completions"),
         ],

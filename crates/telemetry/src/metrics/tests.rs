@@ -27,6 +27,7 @@ fn attempt(status: Option<u16>) -> Attempt {
         instance: "ai-proxy-openai".into(),
         status: status.and_then(|code| StatusCode::from_u16(code).ok()),
         fault: status.is_none().then_some(FaultKind::UpstreamConnect),
+        class: None,
         started: Instant::now(),
         connect: None,
         header: None,

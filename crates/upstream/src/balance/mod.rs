@@ -4,16 +4,19 @@
 //! - `chash.rs`: consistent hashing on a ring.
 //! - `least_conn.rs`: the fewest open requests for the weight.
 //! - `ewma.rs`: the faster of two.
+//! - `member.rs`: [`choose_member`], the same among AI instances, of which some are passed over for a while.
 
 mod chash;
 mod ewma;
 mod least_conn;
+mod member;
 mod round_robin;
 #[cfg(test)]
 mod tests;
 
 use a6_snapshot::{Balancer, BalancerState, Node, NodeState, Upstream};
 
+pub use self::member::choose_member;
 pub use self::round_robin::next_turn;
 
 /// One of those to choose from.
@@ -110,10 +113,10 @@ pub fn choose<P: Peer>(
 /// The places, in order, of those that may be chosen: the healthy ones, or all if none is healthy; of them those that
 /// were not tried; of them those of the highest priority; of them those with a weight, or all if none has one.
 fn contenders<P: Peer>(peers: &[P], tried: &[usize]) -> Vec<usize> {
-    let mut left: Vec<usize> =
-        (0..peers.len()).filter(|place| peers[*place].state().health.is_healthy()).collect();
+    let mut left = Vec::with_capacity(peers.len());
+    left.extend((0..peers.len()).filter(|place| peers[*place].state().health.is_healthy()));
     if left.is_empty() {
-        left = (0..peers.len()).collect();
+        left.extend(0..peers.len());
     }
     left.retain(|place| !tried.contains(place));
     let highest = left.iter().map(|place| peers[*place].priority()).max();

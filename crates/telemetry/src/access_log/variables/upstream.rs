@@ -6,6 +6,7 @@ use a6_snapshot::Attempt;
 use super::request::http_host;
 use super::{Render, Source, number, text};
 use crate::access_log::encode;
+use crate::attempts::attempts;
 
 /// The variables of the attempts, joined by `, ` where there were several, and those of the last one.
 ///
@@ -30,6 +31,10 @@ pub(super) static VARIABLES: &[(&str, Render)] = &[
         text(out, source.record.attempts.last().map_or("", |attempt| &*attempt.path))
     }),
     ("apisix_upstream_response_time", apisix_response_time),
+    ("a6_attempts", |source, out| {
+        let told = attempts(source.record);
+        if told.is_empty() { None } else { text(out, &told) }
+    }),
 ];
 
 /// One value per attempt, `-` where it has none.

@@ -8,7 +8,7 @@ use a6_admin::{Admin, AdminState, Counters, Ruler, Tls, View, Writer};
 use a6_core::Clock;
 use a6_resources::Catalogue;
 use a6_secrets::Secrets;
-use a6_snapshot::{Explain, GroupRegistry, HealthRegistry};
+use a6_snapshot::{DebugTokens, Explain, GroupRegistry, HealthRegistry};
 use a6_store::Opener;
 use a6_telemetry::{Metrics, RequestLog};
 use a6_upstream::google::Fetcher;
@@ -35,6 +35,7 @@ pub(crate) struct Control {
     pub(crate) exposed: bool,
     pub(crate) counters: Counters,
     pub(crate) explain: Arc<dyn Explain>,
+    pub(crate) debug_tokens: Arc<DebugTokens>,
     pub(crate) ruler: Ruler,
     /// Opens what APISIX has encrypted in configurations that come at once.
     pub(crate) opener: Opener,
@@ -119,6 +120,7 @@ impl Control {
         let admin = self.admin.map(|(socket, admin)| {
             let state = AdminState::new(admin, self.writer, self.catalogue)
                 .explaining(self.explain)
+                .debugging(self.debug_tokens)
                 .opening(self.opener)
                 .ruled_by(self.ruler);
             (socket, a6_admin::router(state))

@@ -19,12 +19,24 @@ mod serve;
 mod source;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::Parser;
+use a6_plugins::Builtins;
+use clap::{CommandFactory, Parser};
+
+const EXAMPLES: &str = "Examples:
+
+a6 serve
+
+a6 route create -f route.yaml
+
+a6 route list -o json
+
+source <(a6 completion bash)";
 
 /// a6: an AI gateway, its Admin API and its command line
 #[derive(Parser)]
-#[command(name = "a6")]
+#[command(name = "a6", after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     flags: a6_cli::GlobalFlags,
@@ -46,6 +58,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    a6_cli::complete_if_asked(Arguments::command);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return a6_cli::report_usage_error(&error),
@@ -54,7 +67,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => return serve::run(&args),
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Mock(args) => mock(*args),
-        Command::Cli(command) => return a6_cli::run(&arguments.flags, command),
+        Command::Cli(command) => {
+            return a6_cli::run(&arguments.flags, command, &|| Arc::new(Builtins::default()));
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,7 +88,6 @@ fn mock(args: a6_mock::Args) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn no_two_commands_or_flags_are_in_each_others_way() {

@@ -13,7 +13,9 @@ use a6_plugins::Builtins;
 use a6_resources::Catalogue;
 use a6_secrets::Resolving;
 use a6_settings::Settings;
-use a6_snapshot::{BodyLimits, Compiler, Explainer, Plugin, Publisher, Rejection, TlsVersions, lint};
+use a6_snapshot::{
+    BodyLimits, Compiler, Explain, Explainer, Plugin, Publisher, Rejection, Shared, TlsVersions, lint,
+};
 use a6_store::Store;
 use a6_telemetry::{AccessLog, AccessLogOptions, Format, Metrics, RequestLog};
 use a6_upstream::google::{Fetcher, Tokens};
@@ -74,8 +76,7 @@ impl Running {
         let compiler = compiler(kit, &sockets.tls, settings);
         let snapshot = compiler.shared();
         let (health, groups) = (compiler.health(), compiler.groups());
-        let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
-        let explain = Arc::new(Explainer { snapshot: snapshot.clone(), delete_uri_tail_slash });
+        let explain = explainer(snapshot.clone(), settings);
         let clock = Clock::system();
         let ways = ways_out(settings);
         // First, so that what is stored is taken into force with its secrets.
@@ -100,6 +101,7 @@ impl Running {
         let exporter = address(sockets.exporter.as_ref());
         let routers = Control {
             explain,
+            debug_tokens: config.debug_tokens.clone(),
             ruler,
             opener,
             admin: sockets
@@ -191,6 +193,12 @@ fn start_writer(
         warnings.extend(file.follow(&rejections, &writer, clock.clone())?);
     }
     Ok((writer, thread))
+}
+
+/// What tells what would become of a request.
+fn explainer(snapshot: Shared<a6_plugins::Plugin>, settings: &Settings) -> Arc<dyn Explain> {
+    let delete_uri_tail_slash = settings.data.delete_uri_tail_slash;
+    Arc::new(Explainer { snapshot, delete_uri_tail_slash })
 }
 
 /// Sockets that are bound, and nobody accepts on yet.
@@ -371,7 +379,7 @@ struct Told {
 
 fn data_config<P>(
     settings: &Settings,
-    snapshot: a6_snapshot::Shared<P>,
+    snapshot: Shared<P>,
     told: Told,
     clock: Clock,
     (resolver, roots): Ways,
@@ -403,6 +411,7 @@ fn data_config<P>(
         requests,
         metrics,
         clock,
+        debug_tokens: Arc::default(),
         head_faults: Arc::default(),
         tls_faults: Arc::default(),
         fallback_sni: data.tls.as_ref().and_then(|tls| tls.fallback_sni.as_deref().map(Box::from)),

@@ -17,7 +17,7 @@ const LONGEST_FILE: usize = 700;
 static ROOMS: [(&str, &[&str]); 19] = [
     ("admin", &["snapshot", "telemetry", "store", "resources"]),
     ("bench", &["mock"]),
-    ("cli", &["resources", "settings"]),
+    ("cli", &["codec", "resources", "settings"]),
     ("codec", &["simd"]),
     ("core", &[]),
     ("gateway", &["snapshot", "upstream", "telemetry", "limits", "protocols", "codec", "resources"]),

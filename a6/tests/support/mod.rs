@@ -1,6 +1,7 @@
 //! The harness of the promise tests: the real binary, real sockets, real bytes.
 //!
 //! - `gateway.rs`: [`Setup`] and [`Gateway`], one `a6 serve` process with a home of its own; [`a6`], any other command.
+//! - `command.rs`: [`Ran`] and [`run`], a command through pipes. `terminal.rs`: [`Terminal`], one on a pseudo-terminal.
 //! - `http.rs`: a raw HTTP/1.1 client that keeps every byte and knows how an answer ended.
 //! - `http2.rs`: a raw HTTP/2 client that writes and reads frames by hand.
 //! - `tls.rs`: authorities, certificates, and a client that shakes hands.
@@ -13,6 +14,7 @@
 // Each test is a crate of its own and uses a part of the harness.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+mod command;
 pub mod echo;
 mod gateway;
 mod http;
@@ -20,6 +22,7 @@ pub mod http2;
 mod random;
 mod scripted;
 pub mod sse;
+mod terminal;
 pub mod tls;
 
 use std::time::{Duration, Instant};
@@ -27,11 +30,13 @@ use std::time::{Duration, Instant};
 use a6_mock::{Exchange, Mock, Options, Outcome};
 use serde_json::{Value, json};
 
+pub use self::command::{Ran, run};
 pub use self::echo::{Echo, Manner, Seen};
 pub use self::gateway::{ADMIN_KEY, Gateway, Setup, a6};
 pub use self::http::{Answer, Call, Connection, Head, post, request};
 pub use self::random::Random;
 pub use self::scripted::{Blackhole, Gate, Scripted, Step, chunk, closed_port};
+pub use self::terminal::Terminal;
 
 /// A mock provider on a free port, its ledger on.
 pub fn mock() -> Mock {

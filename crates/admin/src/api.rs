@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a6_resources::{Catalogue, Kind};
-use a6_snapshot::Explain;
+use a6_snapshot::{DebugTokens, Explain};
 use a6_store::Opener;
 use axum::Router;
 use axum::body::Body;
@@ -49,6 +49,7 @@ pub struct AdminState {
     catalogue: Arc<dyn Catalogue>,
     explain: Option<Arc<dyn Explain>>,
     opener: Option<Opener>,
+    debug_tokens: Option<Arc<DebugTokens>>,
     /// The file that rules.
     file: Option<PathBuf>,
     /// What the stand-alone Admin API holds, where that is what this is.
@@ -58,8 +59,16 @@ pub struct AdminState {
 impl AdminState {
     /// Puts the parts together.
     pub fn new(admin: Admin, writer: Writer, catalogue: Arc<dyn Catalogue>) -> Self {
-        let admin = Arc::new(admin);
-        Self { admin, writer, catalogue, explain: None, opener: None, file: None, whole: None }
+        Self {
+            admin: Arc::new(admin),
+            writer,
+            catalogue,
+            explain: None,
+            debug_tokens: None,
+            opener: None,
+            file: None,
+            whole: None,
+        }
     }
 
     /// With somebody to ask what would become of a request.
@@ -72,6 +81,12 @@ impl AdminState {
     #[must_use]
     pub fn opening(self, opener: Opener) -> Self {
         Self { opener: Some(opener), ..self }
+    }
+
+    /// With tokens to give out, for requests that ask how their answer was made.
+    #[must_use]
+    pub fn debugging(self, tokens: Arc<DebugTokens>) -> Self {
+        Self { debug_tokens: Some(tokens), ..self }
     }
 
     /// With somebody else to say what the configuration is than the API's clients, one resource at a time.
@@ -149,6 +164,7 @@ enum Tool<'a> {
     ValidateConfiguration,
     OpenApi,
     Explain,
+    IssueDebugToken,
 }
 
 /// The pipeline, in APISIX's order. The handler of a resource gives the `Ok`, which says which API it is; the first step
@@ -161,7 +177,7 @@ async fn respond(state: &AdminState, parts: &Parts, body: Body) -> Result<Answer
     if let Some(whole) = &state.whole
         && !matches!(
             tool(&parts.method, &segments),
-            Some(Tool::ValidateConfiguration | Tool::Explain | Tool::OpenApi)
+            Some(Tool::ValidateConfiguration | Tool::Explain | Tool::IssueDebugToken | Tool::OpenApi)
         )
     {
         return use_whole(state, whole, parts, &segments, body).await;
@@ -256,6 +272,7 @@ fn tool<'a>(method: &Method, segments: &'a [String]) -> Option<Tool<'a>> {
         ("POST", &["configs", "validate"]) => Some(Tool::ValidateConfiguration),
         ("GET", &["openapi.json"]) => Some(Tool::OpenApi),
         ("POST", &["debug", "explain"]) => Some(Tool::Explain),
+        ("POST", &["debug", "tokens"]) => Some(Tool::IssueDebugToken),
         _ => None,
     }
 }
@@ -289,6 +306,9 @@ async fn use_tool(state: &AdminState, parts: &Parts, tool: Tool<'_>, body: Body)
             let body = body::parse(&read_body(parts, body).await?)?;
             let explainer = state.explain.as_deref().ok_or_else(unknown_path)?;
             explain::explain(explainer, body.as_ref())
+        }
+        Tool::IssueDebugToken => {
+            explain::issue_token(state.debug_tokens.as_deref().ok_or_else(unknown_path)?)
         }
     }
 }

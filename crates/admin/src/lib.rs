@@ -11,7 +11,7 @@
 //! - `condition.rs`: `If-Match`.
 //! - `list.rs`: filters and pages of a collection.
 //! - `describe.rs`: plugins and schemas.
-//! - `explain.rs`: what would become of a request.
+//! - `explain.rs`: what would become of a request, and tokens to ask what did.
 //! - `validate.rs`: checks of configurations that are not stored.
 //! - `stand_alone.rs`: the stand-alone Admin API, which takes whole configurations.
 //! - `openapi.rs`, `openapi/`: the OpenAPI document.

@@ -14,9 +14,6 @@ use crate::session::Env;
 
 /// Time to find the server and open a connection to it.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Time to wait for the head of an answer, and again for its body. Admin answers take milliseconds; a server that
-/// stalls must not hold a script for ever.
-const ANSWER: Duration = Duration::from_secs(60);
 /// Largest answer taken into memory, in bytes.
 const LARGEST_ANSWER: u64 = 256 << 20;
 
@@ -24,13 +21,15 @@ const LARGEST_ANSWER: u64 = 256 << 20;
 pub(crate) struct Client {
     agent: ureq::Agent,
     target: Target,
+    patience: Duration,
     verbose: bool,
 }
 
 impl Client {
     /// Checks the address and reads proxies (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) and, for https, the
-    /// system's certificates. Does not connect yet.
-    pub(crate) fn new(target: Target, verbose: bool, env: Env<'_>) -> Result<Self> {
+    /// system's certificates. Does not connect yet. `patience` is the time to send a document, to wait for the head of
+    /// the answer, and again for its body: a server that stalls must not hold a script for ever.
+    pub(crate) fn new(target: Target, patience: Duration, verbose: bool, env: Env<'_>) -> Result<Self> {
         let uri = server_uri(&target.server)?;
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -38,14 +37,15 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("a6/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
-            .timeout_recv_body(Some(ANSWER))
+            .timeout_connect(Some(CONNECT.min(patience)))
+            .timeout_send_body(Some(patience))
+            .timeout_recv_response(Some(patience))
+            .timeout_recv_body(Some(patience))
             .proxy(proxy(&uri, env)?);
         if uri.scheme_str() == Some("https") {
             config = config.tls_config(TlsConfig::builder().root_certs(system_roots()).build());
         }
-        Ok(Client { agent: config.build().new_agent(), target, verbose })
+        Ok(Client { agent: config.build().new_agent(), target, patience, verbose })
     }
 
     /// Sends one request and returns the body of a successful answer. Query values are encoded here, the path is not.
@@ -56,16 +56,40 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<String> {
+        let (status, text) = self.ask(method, path, query, body, None)?;
+        if status >= 300 { Err(errors::from_status(status, &text)) } else { Ok(text) }
+    }
+
+    /// Replaces what is at `path` unless somebody else changed it since it had this `modifiedIndex`: then the answer is
+    /// a failure (412). Servers that do not know `If-Match` replace it all the same.
+    pub(crate) fn replace_unchanged(&self, path: &str, body: &Value, modified: Option<u64>) -> Result<Value> {
+        let (status, text) = self.ask(Method::PUT, path, &[], Some(body), modified)?;
+        if status >= 300 { Err(errors::from_status(status, &text)) } else { self.parsed(&text) }
+    }
+
+    /// Sends one request and returns status and body of any answer but a redirect.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+        if_match: Option<u64>,
+    ) -> Result<(u16, String)> {
         let server = self.shown_server();
         let url = format!("{}{path}{}", self.target.server.trim_end_matches('/'), query_text(query));
         let unsendable = |error: ureq::http::Error| {
             Failure::new(format!("cannot build a request for {server}{path}: {error}"))
                 .with_hint("check the server address, and the API key for spaces and line breaks")
         };
-        let request = Request::builder()
-            .method(method.clone())
-            .uri(url.as_str())
-            .header("X-API-KEY", self.target.api_key.as_str());
+        let mut request = Request::builder().method(method.clone()).uri(url.as_str());
+        // The Control API asks for no key, and gets none.
+        if !self.target.api_key.is_empty() {
+            request = request.header("X-API-KEY", self.target.api_key.as_str());
+        }
+        if let Some(modified) = if_match {
+            request = request.header("If-Match", modified);
+        }
         let started = Instant::now();
         let answer = match body {
             Some(document) => {
@@ -74,7 +98,7 @@ impl Client {
             }
             None => self.agent.run(request.body(()).map_err(unsendable)?),
         };
-        let mut answer = answer.map_err(|error| errors::from_transport(server, &error))?;
+        let mut answer = answer.map_err(|error| errors::from_transport(server, &error, self.patience))?;
         let status = answer.status().as_u16();
         let location = answer.headers().get("location").filter(|_| (300..400).contains(&status));
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -93,12 +117,12 @@ impl Client {
             .limit(LARGEST_ANSWER)
             .lossy_utf8(true)
             .read_to_string()
-            .map_err(|error| errors::from_transport(server, &error))?;
+            .map_err(|error| errors::from_cut_answer(server, &error, self.patience))?;
         if let Some(location) = location {
             return Err(Failure::new(format!("{server} answers {status}: it has moved to {location}"))
                 .with_hint("give that address by --server, A6_SERVER or `a6 context create`"));
         }
-        if status >= 300 { Err(errors::from_status(status, &text)) } else { Ok(text) }
+        Ok((status, text))
     }
 
     /// Like [`Client::send`], for answers that must be JSON.
@@ -109,11 +133,19 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value> {
-        let text = self.send(method, path, query, body)?;
-        serde_json::from_str(&text).map_err(|error| {
+        self.parsed(&self.send(method, path, query, body)?)
+    }
+
+    fn parsed(&self, text: &str) -> Result<Value> {
+        serde_json::from_str(text).map_err(|error| {
             Failure::new(format!("failed to parse response: {error}"))
                 .with_hint(format!("{} does not answer like an Admin API", self.shown_server()))
         })
+    }
+
+    /// Where the commands go.
+    pub(crate) fn server(&self) -> &str {
+        &self.target.server
     }
 
     /// The server's address without user name and password.
@@ -162,7 +194,7 @@ fn server_uri(server: &str) -> Result<Uri> {
 }
 
 /// The proxy for this server: the variable of its scheme unless the server is on this machine or in `NO_PROXY`.
-fn proxy(server: &Uri, env: Env<'_>) -> Result<Option<ureq::Proxy>> {
+pub(crate) fn proxy(server: &Uri, env: Env<'_>) -> Result<Option<ureq::Proxy>> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
     let local = host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -186,7 +218,7 @@ fn proxy(server: &Uri, env: Env<'_>) -> Result<Option<ureq::Proxy>> {
 }
 
 /// The certificates this system trusts; Mozilla's list where the system has none.
-fn system_roots() -> RootCerts {
+pub(crate) fn system_roots() -> RootCerts {
     let found = rustls_native_certs::load_native_certs().certs;
     if found.is_empty() {
         return RootCerts::WebPki;

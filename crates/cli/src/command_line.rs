@@ -4,18 +4,25 @@
 use std::fmt;
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, FromArgMatches, Subcommand};
+use clap::{Arg, ArgMatches, FromArgMatches, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 
+use crate::completion;
+use crate::debug::DebugVerb;
+use crate::declarative;
+use crate::kind_commands::{self, Verb};
 use crate::kinds::{self, KINDS, Kind};
 
 /// The flags that every command accepts, before or after its name.
 #[derive(Clone, Default, clap::Args)]
 pub struct GlobalFlags {
     /// Output format: table, json or yaml; by default a table or YAML on a terminal, JSON elsewhere.
-    #[arg(short, long, global = true, value_name = "FORMAT", help_heading = "Global options")]
+    #[arg(short, long, global = true, value_name = "FORMAT", help_heading = "Global options",
+          add = ArgValueCandidates::new(completion::formats))]
     pub output: Option<String>,
     /// Context to use instead of the current one; it also wins over A6_SERVER and A6_API_KEY.
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options",
+          add = ArgValueCandidates::new(completion::contexts))]
     pub context: Option<String>,
     /// Address of the Admin API, such as http://127.0.0.1:9180; default A6_SERVER, then the context.
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
@@ -29,6 +36,10 @@ pub struct GlobalFlags {
     /// Does not ask before deleting.
     #[arg(long, global = true, help_heading = "Global options")]
     pub force: bool,
+    /// Time that the server has to answer, in seconds; default 60.
+    #[arg(long, global = true, value_name = "SECONDS", help_heading = "Global options",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
 }
 
 /// Leaves the key out, so that a derived Debug around these flags cannot show it.
@@ -41,6 +52,7 @@ impl fmt::Debug for GlobalFlags {
             .field("api_key", &self.api_key.as_ref().map(|_| "..."))
             .field("verbose", &self.verbose)
             .field("force", &self.force)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }
@@ -52,29 +64,50 @@ pub struct Command(pub(crate) Action);
 /// What the user asked for.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// A verb on one kind of resource.
-    Resource { kind: &'static Kind, verb: Verb },
+    /// A verb on one kind of resource, and whose object it is about.
+    Resource { kind: &'static Kind, owner: Option<String>, verb: Verb },
+    /// `a6 plugin ...`
+    Plugin(PluginVerb),
     /// `a6 context ...`
     Context(ContextVerb),
+    /// `a6 completion SHELL`
+    Completion(String),
+    /// `a6 config ...`, `a6 schema ...`
+    Declarative(declarative::Verb),
+    /// `a6 debug ...`
+    Debug(Box<DebugVerb>),
     /// `a6 version`
     Version,
 }
 
-/// What to do with resources of a kind.
-#[derive(Debug)]
-pub(crate) enum Verb {
-    List { page: i64, page_size: i64, filters: Vec<(&'static str, String)> },
-    Get { id: Option<String> },
-    Create { file: Option<String> },
-    Update { id: Option<String>, file: Option<String> },
-    Delete { id: Option<String>, all: bool, label: Option<String> },
+/// Show the plugins that a gateway has
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginVerb {
+    /// List available plugins
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n\na6 plugin list\n\na6 plugin list --subsystem stream"
+    )]
+    List {
+        /// Which plugins: http or stream.
+        #[arg(long, value_name = "NAME", default_value = "http")]
+        subsystem: String,
+    },
+    /// Get plugin schema by name
+    #[command(after_help = "Examples:\n\na6 plugin get limit-count -o yaml")]
+    Get {
+        /// Name of the plugin.
+        #[arg(add = ArgValueCandidates::new(completion::plugins))]
+        name: String,
+    },
 }
 
 /// Manage the gateways that a6 knows
 // clap shows that sentence as the help of `a6 context`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextVerb {
-    /// Save a gateway under a name: a6 context create dev --server http://127.0.0.1:9180 --api-key KEY
+    /// Save a gateway under a name
+    #[command(after_help = "Examples:\n\na6 context create dev --server http://127.0.0.1:9180 --api-key KEY")]
     Create {
         /// Name to save it under.
         name: String,
@@ -82,6 +115,7 @@ pub(crate) enum ContextVerb {
     /// Make a context the current one
     Use {
         /// Name of the context.
+        #[arg(add = ArgValueCandidates::new(completion::contexts))]
         name: String,
     },
     /// List the contexts
@@ -91,19 +125,26 @@ pub(crate) enum ContextVerb {
     #[command(visible_alias = "rm")]
     Delete {
         /// Name of the context.
+        #[arg(add = ArgValueCandidates::new(completion::contexts))]
         name: String,
     },
     /// Show the current context
+    #[command(after_help = "Examples:\n\na6 context current\n\na6 context current -o json")]
     Current,
 }
 
 impl Subcommand for Command {
     fn augment_subcommands(command: clap::Command) -> clap::Command {
         let context = ContextVerb::augment_subcommands(group("context"));
+        let plugin = PluginVerb::augment_subcommands(group("plugin"));
         KINDS
             .iter()
-            .fold(command, |command, kind| command.subcommand(kind_command(kind)))
+            .fold(command, |command, kind| command.subcommand(kind_commands::command(kind)))
+            .subcommand(plugin)
             .subcommand(context)
+            .subcommand(completion_command())
+            .subcommands(declarative::commands(group))
+            .subcommand(DebugVerb::augment_subcommands(group("debug")))
             .subcommand(clap::Command::new("version").about("Show the version of a6"))
     }
 
@@ -112,7 +153,10 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        matches!(name, "context" | "version") || kinds::by_command(name).is_some()
+        matches!(name, "plugin" | "context" | "completion" | "debug" | "version")
+            || declarative::WORDS.contains(&name)
+            || kinds::by_command(name).is_some()
+            || kinds::is_alias(name)
     }
 }
 
@@ -122,11 +166,16 @@ impl FromArgMatches for Command {
         let (name, rest) = matches.subcommand().ok_or_else(missing)?;
         let action = match name {
             "context" => Action::Context(ContextVerb::from_arg_matches(rest)?),
+            "plugin" => Action::Plugin(PluginVerb::from_arg_matches(rest)?),
+            "completion" => Action::Completion(rest.get_one::<String>("shell").cloned().unwrap_or_default()),
+            "debug" => Action::Debug(Box::new(DebugVerb::from_arg_matches(rest)?)),
             "version" => Action::Version,
+            word if declarative::WORDS.contains(&word) => Action::Declarative(declarative::verb(word, rest)?),
             _ => {
                 let kind = kinds::by_command(name).ok_or_else(missing)?;
                 let (word, arguments) = rest.subcommand().ok_or_else(missing)?;
-                Action::Resource { kind, verb: verb(kind, word, arguments).ok_or_else(missing)? }
+                let verb = kind_commands::verb(kind, word, arguments).ok_or_else(missing)?;
+                Action::Resource { kind, owner: kind_commands::owner(arguments), verb }
             }
         };
         Ok(Command(action))
@@ -138,84 +187,20 @@ impl FromArgMatches for Command {
     }
 }
 
-fn verb(kind: &'static Kind, word: &str, arguments: &ArgMatches) -> Option<Verb> {
-    let text = |name: &str| arguments.try_get_one::<String>(name).ok().flatten().cloned();
-    let number = |name: &str| arguments.try_get_one::<i64>(name).ok().flatten().copied();
-    Some(match word {
-        "list" => Verb::List {
-            page: number("page")?,
-            page_size: number("page-size")?,
-            filters: kind
-                .filters
-                .iter()
-                .filter_map(|name| Some((*name, text(name).filter(|value| !value.is_empty())?)))
-                .collect(),
-        },
-        "get" => Verb::Get { id: text("id") },
-        "create" => Verb::Create { file: text("file") },
-        "update" => Verb::Update { id: text("id"), file: text("file") },
-        "delete" => Verb::Delete {
-            id: text("id"),
-            all: arguments.get_flag("all"),
-            label: text("label").filter(|label| !label.is_empty()),
-        },
-        _ => return None,
-    })
+fn completion_command() -> clap::Command {
+    clap::Command::new("completion")
+        .about("Print what makes a shell complete a6's commands, flags and ids")
+        .after_help(completion::HELP)
+        .arg(
+            Arg::new("shell")
+                .required(true)
+                .value_name("SHELL")
+                .help("bash, zsh, fish or powershell")
+                .add(ArgValueCandidates::new(completion::shells)),
+        )
 }
 
 /// A command that only holds others: alone it prints its help, and of a repeated flag the last one counts.
-fn group(name: &'static str) -> clap::Command {
+pub(crate) fn group(name: &'static str) -> clap::Command {
     clap::Command::new(name).subcommand_required(true).arg_required_else_help(true).args_override_self(true)
-}
-
-fn kind_command(kind: &'static Kind) -> clap::Command {
-    let one = format!("{} {}", kind.article, kind.singular);
-    let command = |name: &'static str, about: String| clap::Command::new(name).about(about);
-    let file = || {
-        Arg::new("file")
-            .short('f')
-            .long("file")
-            .value_name("FILE")
-            .help("JSON or YAML file with the whole document; - reads standard input")
-    };
-    let id = || Arg::new("id").value_name("ID").help(format!("ID of the {}", kind.singular));
-    let number = |name: &'static str, default: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("N")
-            .help(help)
-            .value_parser(clap::value_parser!(i64))
-            .allow_negative_numbers(true)
-            .default_value(default)
-    };
-    let list = command("list", format!("List {}", kind.plural))
-        .visible_alias("ls")
-        .arg(number("page", "1", "Page to show"))
-        .arg(number("page-size", "20", "Objects on a page, 10 to 500"))
-        .args(kind.filters.iter().map(|name| filter(name)));
-    let delete = command("delete", format!("Delete {one}"))
-        .arg(id())
-        .arg(
-            Arg::new("all")
-                .long("all")
-                .action(ArgAction::SetTrue)
-                .help(format!("Delete all {}", kind.plural)),
-        )
-        .arg(filter("label").help(format!("Delete the {} with this label, key or key=value", kind.plural)));
-    group(kind.command)
-        .about(format!("Manage {}", kind.plural))
-        .subcommand(command("create", format!("Create {one} from a file")).arg(file()))
-        .subcommand(command("get", format!("Get {one} by ID")).arg(id()))
-        .subcommand(list)
-        .subcommand(command("update", format!("Update {one}")).arg(id()).arg(file()))
-        .subcommand(delete)
-}
-
-fn filter(name: &'static str) -> Arg {
-    let (value, help) = match name {
-        "label" => ("KEY[=VALUE]", "Only objects with this label"),
-        "uri" => ("URI", "Only objects whose URI contains this"),
-        _ => ("TEXT", "Only objects whose name contains this"),
-    };
-    Arg::new(name).long(name).value_name(value).help(help)
 }

@@ -156,6 +156,23 @@ pub(crate) struct Target {
 /// `--context` comes before the environment, because a name typed now must not lead to another gateway. The file is read
 /// only when it is needed.
 pub(crate) fn target(flags: &GlobalFlags, env: Env<'_>) -> Result<Target> {
+    let (server, api_key) = decided(flags, env)?;
+    let api_key = api_key
+        .ok_or_else(|| Failure::new("no API key configured; use 'a6 context create' or set A6_API_KEY"))?;
+    Ok(Target { server: server.ok_or_else(no_server)?, api_key })
+}
+
+/// The same for what needs no key: only the server.
+pub(crate) fn server(flags: &GlobalFlags, env: Env<'_>) -> Result<String> {
+    decided(flags, env)?.0.ok_or_else(no_server)
+}
+
+fn no_server() -> Failure {
+    Failure::new("no server configured; use 'a6 context create' or set A6_SERVER")
+}
+
+/// Server and key, where there are any.
+fn decided(flags: &GlobalFlags, env: Env<'_>) -> Result<(Option<String>, Option<String>)> {
     let given = |value: Option<String>| value.filter(|value| !value.is_empty());
     let (flag_server, flag_key) = (given(flags.server.clone()), given(flags.api_key.clone()));
     let (env_server, env_key) = (given(env("A6_SERVER")), given(env("A6_API_KEY")));
@@ -175,11 +192,8 @@ pub(crate) fn target(flags: &GlobalFlags, env: Env<'_>) -> Result<Target> {
     let decide = |flag: Option<String>, env: Option<String>, context: Option<String>| {
         if named.is_some() { flag.or(context).or(env) } else { flag.or(env).or(context) }
     };
-    let api_key = decide(flag_key, env_key, context_key)
-        .ok_or_else(|| Failure::new("no API key configured; use 'a6 context create' or set A6_API_KEY"))?;
-    let server = decide(flag_server, env_server, context_server)
-        .ok_or_else(|| Failure::new("no server configured; use 'a6 context create' or set A6_SERVER"))?;
-    Ok(Target { server, api_key })
+    let api_key = decide(flag_key, env_key, context_key);
+    Ok((decide(flag_server, env_server, context_server), api_key))
 }
 
 #[cfg(test)]

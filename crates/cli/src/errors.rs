@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,23 +13,43 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 /// More of a foreign error body than this many characters helps nobody.
 const SHOWN_BODY: usize = 500;
 
+/// What to do about an HTML page.
+const NO_ADMIN_API: &str = "that page does not look like an Admin API's; check the server address";
+
 /// Why a command failed, for a person.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
+    status: Option<u16>,
 }
 
 impl Failure {
     /// A failure with this message; an empty message is reported by the exit code alone.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), hint: None }
+        Failure { message: message.into(), hint: None, status: None }
     }
 
     /// Adds what to do about it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds what to do about it, unless that has been said.
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        if self.hint.is_some() { self } else { self.with_hint(hint) }
+    }
+
+    /// Says in front what failed.
+    pub(crate) fn within(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// The status of the answer that the failure is about.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.status
     }
 
     /// Writes message and hint, a line each.
@@ -79,6 +100,10 @@ pub(crate) fn system_text(error: &io::Error) -> String {
 
 /// The failure for an HTTP status of 400 or more with this body.
 pub(crate) fn from_status(status: u16, body: &str) -> Failure {
+    Failure { status: Some(status), ..refusal(status, body) }
+}
+
+fn refusal(status: u16, body: &str) -> Failure {
     let (said, detail) = server_text(body);
     match status {
         401 => Failure::new("authentication failed: check your API key").with_hint(format!(
@@ -88,14 +113,18 @@ pub(crate) fn from_status(status: u16, body: &str) -> Failure {
         403 => Failure::new(format!("permission denied: {said}")),
         404 => {
             let failure = Failure::new("resource not found");
-            if said.is_empty() { failure } else { failure.with_hint(format!("the server said {said:?}")) }
+            match said.as_str() {
+                "" => failure,
+                page if page.starts_with('<') => failure.with_hint(NO_ADMIN_API),
+                _ => failure.with_hint(format!("the server said {said:?}")),
+            }
         }
         409 => Failure::new(format!("conflict: {said}")),
         _ if said.is_empty() => Failure::new(format!("API error: status {status}")),
         _ => {
             let failure = Failure::new(format!("API error (status {status}): {said}"));
             if said.starts_with('<') {
-                failure.with_hint("that page does not look like an Admin API's; check the server address")
+                failure.with_hint(NO_ADMIN_API)
             } else {
                 failure
             }
@@ -120,7 +149,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// The failure for a request that got no answer from `server`.
-pub(crate) fn from_transport(server: &str, error: &ureq::Error) -> Failure {
+pub(crate) fn from_transport(server: &str, error: &ureq::Error, patience: Duration) -> Failure {
     let unreachable = |why: &str| {
         Failure::new(format!(
             "cannot connect to {server}: {why}; is `a6 serve` running? see `a6 context list`"
@@ -136,8 +165,11 @@ pub(crate) fn from_transport(server: &str, error: &ureq::Error) -> Failure {
         ureq::Error::HostNotFound => unreachable("host not found"),
         ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => unreachable("timed out"),
         ureq::Error::Timeout(_) => {
-            Failure::new(format!("{server} accepted the request but did not answer in time"))
-                .with_hint("a write may have been applied all the same; look before you repeat it")
+            let seconds = patience.as_secs();
+            Failure::new(format!("{server} accepted the request but did not answer in time ({seconds} s)"))
+                .with_hint(
+                    "a write may have been applied all the same, look before you repeat it; --timeout waits longer",
+                )
         }
         ureq::Error::Tls(why) => tls(why),
         ureq::Error::Rustls(why) => tls(why),
@@ -151,6 +183,17 @@ pub(crate) fn from_transport(server: &str, error: &ureq::Error) -> Failure {
         },
         other => Failure::new(format!("request to {server} failed: {other}"))
             .with_hint("is it an Admin API, and does it expect https://?"),
+    }
+}
+
+/// The failure for an answer that began and did not end.
+pub(crate) fn from_cut_answer(server: &str, error: &ureq::Error, patience: Duration) -> Failure {
+    match error {
+        ureq::Error::Io(io) if matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+            Failure::new(format!("{server} closed the connection in the middle of its answer"))
+                .with_hint("a write may have been applied all the same, look before you repeat it")
+        }
+        other => from_transport(server, other, patience),
     }
 }
 
@@ -197,7 +240,7 @@ mod tests {
     fn a_refused_connection_says_what_to_look_at() {
         let refused = ureq::Error::Io(io::Error::from(ErrorKind::ConnectionRefused));
         assert_eq!(
-            from_transport("http://127.0.0.1:9180", &refused).to_string(),
+            from_transport("http://127.0.0.1:9180", &refused, Duration::from_secs(60)).to_string(),
             "cannot connect to http://127.0.0.1:9180: connection refused; is `a6 serve` running? \
              see `a6 context list`"
         );

@@ -1,6 +1,6 @@
 //! `-f FILE` and `-f -`: one document, a mapping, in JSON or YAML. Text that starts with `{` is JSON, everything else is
-//! YAML, whatever the file is called; of several YAML documents the first one counts. Key order, unknown fields and
-//! integers stay as written.
+//! YAML, whatever the file is called; a file of several documents is refused, since the others would get lost. Key order,
+//! unknown fields and integers stay as written.
 
 use std::fs;
 use std::io::BufRead;
@@ -13,6 +13,12 @@ use a6_resources::StrictValue;
 
 /// Reads the document at `path`, or on `input` when the path is `-`.
 pub(crate) fn read(path: &str, input: &mut dyn BufRead) -> Result<Object> {
+    let (name, text) = text(path, input)?;
+    parse(name, &text)
+}
+
+/// Reads the text at `path`, or on `input` when the path is `-`, and gives the name by which messages call it.
+pub(crate) fn text<'p>(path: &'p str, input: &mut dyn BufRead) -> Result<(&'p str, String)> {
     let (name, bytes) = if path == "-" {
         let mut bytes = Vec::new();
         ("standard input", input.read_to_end(&mut bytes).map(|_| bytes))
@@ -27,7 +33,7 @@ pub(crate) fn read(path: &str, input: &mut dyn BufRead) -> Result<Object> {
         let at = error.utf8_error().valid_up_to();
         Failure::new(format!("failed to read file: {name} is not UTF-8 text (byte {at})"))
     })?;
-    parse(name, &text)
+    Ok((name, text))
 }
 
 fn parse(name: &str, text: &str) -> Result<Object> {
@@ -54,11 +60,23 @@ fn yaml_value(text: &str) -> std::result::Result<Value, String> {
         with_snippet: false,
     };
     let mut bytes = text.as_bytes();
-    let first = serde_saphyr::read_with_options::<_, Value>(&mut bytes, options).next();
-    match first {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(error.render_with_formatter(&serde_saphyr::UserMessageFormatter)),
-        None => Err("the document is empty".to_owned()),
+    let mut documents = serde_saphyr::read_with_options::<_, Value>(&mut bytes, options);
+    let first = documents.next();
+    // A marker at the end opens a document with nothing in it.
+    let second = documents.next().filter(|second| !matches!(second, Ok(Value::Null)));
+    match (first, second) {
+        (Some(Ok(value)), None) => Ok(value),
+        (Some(Ok(_)), Some(Ok(_))) => {
+            Err("there is more than one document; write each with a command of its own".to_owned())
+        }
+        (Some(Err(error)), _) | (_, Some(Err(error))) => {
+            let why = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            let tabs = text.lines().any(|line| line.trim_start_matches(' ').starts_with('\t'));
+            let advice =
+                if tabs { "; YAML is indented with spaces, and a line here begins with a tab" } else { "" };
+            Err(format!("{why}{advice}"))
+        }
+        (None, _) => Err("the document is empty".to_owned()),
     }
 }
 
@@ -93,7 +111,8 @@ mod tests {
                 "nodes: {\"127.0.0.1:80\": 1}\nports: {80: x}\n",
                 r#"{"nodes":{"127.0.0.1:80":1},"ports":{"80":"x"}}"#,
             ),
-            ("uri: /first\n---\nuri: /second\n", r#"{"uri":"/first"}"#),
+            ("---\nuri: /first\n---\n", r#"{"uri":"/first"}"#),
+            ("uri: /first\n...\n", r#"{"uri":"/first"}"#),
         ];
         for (text, expected) in cases {
             let parsed = parse("r", text).map(Value::Object).map_err(|failure| failure.to_string());
@@ -103,7 +122,12 @@ mod tests {
 
     #[test]
     fn bad_documents_name_file_format_and_place() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 11] = [
+            (
+                "uri: /first\n---\nuri: /second\n",
+                &["failed to parse YAML file: r: there is more than one document"],
+            ),
+            ("a: 1\n---\nb: [\n", &["failed to parse YAML file: r: "]),
             ("", &["failed to parse YAML file: r: the document is empty"]),
             ("# only a comment\n", &["the document is empty"]),
             ("- a\n", &["failed to parse YAML file: r: the document must be a mapping, found a list"]),
@@ -115,7 +139,7 @@ mod tests {
                 &["failed to parse JSON file: r: duplicate key \"uri\"", "line 2"],
             ),
             ("{\"uri\": }", &["failed to parse JSON file: r: expected value at line 1"]),
-            ("plugins:\n\tkey-auth: {}\n", &["failed to parse YAML file: r: "]),
+            ("plugins:\n\tkey-auth: {}\n", &["failed to parse YAML file: r: ", "indented with spaces"]),
         ];
         for (text, parts) in cases {
             let failure = parse("r", text).map_err(|failure| failure.to_string()).unwrap_err();

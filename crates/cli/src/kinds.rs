@@ -1,7 +1,16 @@
-//! The table of resource kinds. A kind is a row: what it is called, where it lives in the Admin API, what its list shows
-//! and in which order its fields print. Nothing outside this file names a kind.
+//! The table of resource kinds. A kind is a row: what it is called, where it lives in the Admin API, how it is written,
+//! what its list shows and in which order its fields print. Nothing outside this folder names a kind.
+
+mod cells;
+mod shapes;
+mod table;
 
 use serde_json::{Map, Value};
+
+use crate::client::escape;
+use crate::errors::{Failure, Result};
+
+pub(crate) use table::KINDS;
 
 /// A resource as the Admin API holds it.
 pub(crate) type Object = Map<String, Value>;
@@ -11,22 +20,76 @@ pub(crate) type Object = Map<String, Value>;
 pub(crate) struct Kind {
     /// The command word, as in `a6 route`.
     pub(crate) command: &'static str,
-    /// `a` or `an`, before the singular.
-    pub(crate) article: &'static str,
-    /// One of them in a sentence.
+    /// Other words for it: what people type who know the section of the declarative file or the path of the API.
+    pub(crate) aliases: &'static [&'static str],
+    /// One of them in a prompt: `Delete proto 1?`.
     pub(crate) singular: &'static str,
+    /// One of them in a sentence, with its article: `a proto definition`.
+    pub(crate) one: &'static str,
     /// One of them at the start of a sentence.
     pub(crate) title: &'static str,
     /// Several of them in a sentence.
     pub(crate) plural: &'static str,
-    /// Path of the collection on the Admin API.
+    /// Path of the collection on the Admin API; `{owner}` stands for whose it is.
     pub(crate) path: &'static str,
+    /// The kind (and flag) whose object owns these.
+    pub(crate) owner: Option<&'static str>,
+    /// The member that holds the id.
+    pub(crate) identity: &'static str,
+    /// What the id is called in messages and help.
+    pub(crate) id_name: &'static str,
+    /// Of how many segments, divided by `/`, an id consists.
+    pub(crate) id_segments: usize,
+    /// How one is created.
+    pub(crate) create: Create,
+    /// How `update` writes a document.
+    pub(crate) update: Update,
+    /// Whether the Admin API merges (PATCH); elsewhere the command line does.
+    pub(crate) has_patch: bool,
+    /// Paths of objects that are one value each: a merge replaces them, it does not join them.
+    pub(crate) whole: &'static [&'static [&'static str]],
+    /// Whether there is a `list`.
+    pub(crate) has_list: bool,
+    /// Whether many are deleted and exported at once.
+    pub(crate) has_bulk: bool,
+    /// Whether the Control API tells the health of one.
+    pub(crate) has_health: bool,
+    /// The question before a deletion and the line after it, where they are not the usual ones; with `{id}` and `{owner}`.
+    pub(crate) deletion: Option<[&'static str; 2]>,
+    /// What a line of the picker says; without it there is no picker and the id must be given.
+    pub(crate) pick: Option<fn(&Item) -> String>,
     /// Flags of `list` that become query parameters.
     pub(crate) filters: &'static [&'static str],
     /// Columns of the table that `list` prints.
     pub(crate) columns: &'static [Column],
     /// Order in which the fields print.
     pub(crate) shape: &'static Shape,
+    /// A document that the help shows.
+    pub(crate) example: &'static str,
+    /// The id that goes with it in the help's other lines.
+    pub(crate) example_id: &'static str,
+}
+
+/// How an object of a kind is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Create {
+    /// POST to the collection, or PUT to its own path for a document that brings its id.
+    PostOrPut,
+    /// PUT to its own path; the document must bring the id.
+    PutById,
+    /// PUT to the collection; the document names itself.
+    PutToCollection,
+    /// PUT to its own path; the id is an argument, or one of these members of the document, which is then taken out.
+    PutByArgument(&'static [&'static str]),
+}
+
+/// How `update` writes a document when no flag says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// It always merges.
+    Merge,
+    /// It replaces when the document has at least one member of each group, and merges otherwise.
+    ReplaceWith(&'static [&'static [&'static str]]),
 }
 
 /// One column of a table.
@@ -35,7 +98,7 @@ pub(crate) struct Column {
     /// Heading, in upper case.
     pub(crate) title: &'static str,
     /// What the cell says about an object; empty when the object has nothing to say.
-    pub(crate) cell: fn(&Object) -> String,
+    pub(crate) cell: fn(&Item) -> String,
 }
 
 /// The order in which an object's fields print; unknown fields follow in alphabetical order.
@@ -47,139 +110,74 @@ pub(crate) struct Shape {
     pub(crate) nested: &'static [(&'static str, &'static Shape)],
 }
 
-/// Every kind, in the order in which the help lists them.
-pub(crate) static KINDS: [Kind; 3] = [
-    Kind {
-        command: "route",
-        article: "a",
-        singular: "route",
-        title: "Route",
-        plural: "routes",
-        path: "/apisix/admin/routes",
-        filters: &["name", "label", "uri"],
-        columns: &[
-            Column { title: "ID", cell: |route| text(route, "id") },
-            Column { title: "NAME", cell: |route| text(route, "name") },
-            Column { title: "URI", cell: |route| either(text(route, "uri"), || list(route, "uris")) },
-            Column { title: "METHODS", cell: |route| list(route, "methods") },
-            Column { title: "STATUS", cell: |route| text(route, "status") },
-            Column { title: "UPSTREAM", cell: upstream },
-        ],
-        shape: &Shape {
-            fields: &[
-                "id",
-                "uri",
-                "uris",
-                "name",
-                "desc",
-                "methods",
-                "host",
-                "hosts",
-                "remote_addr",
-                "remote_addrs",
-                "priority",
-                "status",
-                "plugins",
-                "upstream",
-                "upstream_id",
-                "service_id",
-                "plugin_config_id",
-                "labels",
-                "timeout",
-                "enable_websocket",
-                "create_time",
-                "update_time",
-            ],
-            nested: &[("upstream", &INLINE_UPSTREAM), ("timeout", &TIMEOUT)],
-        },
-    },
-    Kind {
-        command: "service",
-        article: "a",
-        singular: "service",
-        title: "Service",
-        plural: "services",
-        path: "/apisix/admin/services",
-        filters: &["name", "label"],
-        columns: &[
-            Column { title: "ID", cell: |service| text(service, "id") },
-            Column { title: "NAME", cell: |service| text(service, "name") },
-            Column { title: "UPSTREAM", cell: upstream },
-            Column { title: "PLUGINS", cell: plugin_count },
-            Column { title: "STATUS", cell: |service| text(service, "status") },
-        ],
-        shape: &Shape {
-            fields: &[
-                "id",
-                "name",
-                "desc",
-                "plugins",
-                "upstream",
-                "upstream_id",
-                "labels",
-                "enable_websocket",
-                "hosts",
-                "status",
-                "create_time",
-                "update_time",
-            ],
-            nested: &[("upstream", &INLINE_UPSTREAM)],
-        },
-    },
-    Kind {
-        command: "upstream",
-        article: "an",
-        singular: "upstream",
-        title: "Upstream",
-        plural: "upstreams",
-        path: "/apisix/admin/upstreams",
-        filters: &["name", "label"],
-        columns: &[
-            Column { title: "ID", cell: |upstream| text(upstream, "id") },
-            Column { title: "NAME", cell: |upstream| text(upstream, "name") },
-            Column { title: "TYPE", cell: |upstream| text(upstream, "type") },
-            Column { title: "NODES", cell: |upstream| nodes(upstream.get("nodes")) },
-            Column { title: "SCHEME", cell: |upstream| text(upstream, "scheme") },
-            Column { title: "STATUS", cell: |upstream| text(upstream, "status") },
-        ],
-        shape: &Shape {
-            fields: &[
-                "id",
-                "name",
-                "desc",
-                "type",
-                "nodes",
-                "service_name",
-                "discovery_type",
-                "hash_on",
-                "key",
-                "checks",
-                "retries",
-                "retry_timeout",
-                "timeout",
-                "pass_host",
-                "upstream_host",
-                "scheme",
-                "labels",
-                "keepalive_pool",
-                "tls",
-                "status",
-                "create_time",
-                "update_time",
-            ],
-            nested: &[],
-        },
-    },
-];
+/// An object of a list.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Its id; empty when neither the object nor its key says one.
+    pub(crate) id: String,
+    /// The object.
+    pub(crate) object: Object,
+}
 
-static INLINE_UPSTREAM: Shape =
-    Shape { fields: &["type", "nodes", "scheme", "retries", "timeout"], nested: &[("timeout", &TIMEOUT)] };
+impl Item {
+    /// Reads an item of a list answer, `{key, value, ...}`; none when it has no object.
+    pub(crate) fn read(kind: &Kind, item: &Value) -> Option<Self> {
+        let object = item.get("value")?.as_object()?.clone();
+        let key = item.get("key").and_then(Value::as_str).unwrap_or_default();
+        let of_object = object.get(kind.identity).and_then(scalar);
+        let id = of_object.filter(|id| id.split('/').count() == kind.id_segments);
+        Some(Item { id: id.unwrap_or_else(|| last_segments(key, kind.id_segments)), object })
+    }
+}
 
-static TIMEOUT: Shape = Shape { fields: &["connect", "send", "read"], nested: &[] };
+fn last_segments(key: &str, count: usize) -> String {
+    let segments: Vec<&str> = key.split('/').collect();
+    segments.get(segments.len().saturating_sub(count)..).unwrap_or_default().join("/")
+}
+
+/// Where objects of a kind are: the kind and, where it has one, the owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The kind.
+    pub(crate) kind: &'static Kind,
+    /// Whose they are.
+    pub(crate) owner: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// Path of the collection.
+    pub(crate) fn collection(&self) -> String {
+        self.kind.path.replace("{owner}", &escape(self.owner.unwrap_or_default()))
+    }
+
+    /// Path of one object. Fails when the id has not the kind's form.
+    pub(crate) fn object(&self, id: &str) -> Result<String> {
+        let segments: Vec<&str> = id.split('/').collect();
+        let kind = self.kind;
+        if kind.id_segments > 1 && (segments.len() != kind.id_segments || segments.contains(&"")) {
+            return Err(Failure::new(format!(
+                "invalid {} id {id:?}: expected {}",
+                kind.singular, kind.id_name
+            ))
+            .with_hint(format!("write it like {}", kind.example_id)));
+        }
+        let escaped = if kind.id_segments > 1 {
+            segments.into_iter().map(escape).collect::<Vec<_>>().join("/")
+        } else {
+            escape(id)
+        };
+        Ok(format!("{}/{escaped}", self.collection()))
+    }
+}
 
 /// The kind behind a command word.
 pub(crate) fn by_command(word: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.command == word)
+}
+
+/// Whether the word is only another word for a kind.
+pub(crate) fn is_alias(word: &str) -> bool {
+    KINDS.iter().any(|kind| kind.aliases.contains(&word))
 }
 
 /// A scalar as a cell: strings bare, numbers and booleans as they are, anything else empty.
@@ -192,83 +190,5 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn text(object: &Object, field: &str) -> String {
-    object.get(field).and_then(scalar).unwrap_or_default()
-}
-
-fn list(object: &Object, field: &str) -> String {
-    let items = object.get(field).and_then(Value::as_array);
-    items.map(|items| items.iter().filter_map(scalar).collect::<Vec<_>>().join(", ")).unwrap_or_default()
-}
-
-fn either(first: String, second: impl FnOnce() -> String) -> String {
-    if first.is_empty() { second() } else { first }
-}
-
-fn upstream(object: &Object) -> String {
-    either(text(object, "upstream_id"), || {
-        nodes(object.get("upstream").and_then(|upstream| upstream.get("nodes")))
-    })
-}
-
-/// Nodes as `host:port`, sorted, whether written as an object or as an array of nodes.
-fn nodes(nodes: Option<&Value>) -> String {
-    let mut names: Vec<String> = match nodes {
-        Some(Value::Object(nodes)) => nodes.keys().cloned().collect(),
-        Some(Value::Array(nodes)) => nodes.iter().filter_map(Value::as_object).map(node_name).collect(),
-        _ => Vec::new(),
-    };
-    names.sort();
-    names.join(", ")
-}
-
-fn node_name(node: &Object) -> String {
-    let (host, port) = (text(node, "host"), text(node, "port"));
-    if port.is_empty() { host } else { format!("{host}:{port}") }
-}
-
-fn plugin_count(object: &Object) -> String {
-    match object.get("plugins").and_then(Value::as_object).map_or(0, Map::len) {
-        0 => String::new(),
-        count => format!("{count} plugins"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn row(command: &str, object: &Value) -> Vec<String> {
-        let kind = by_command(command).unwrap();
-        kind.columns.iter().map(|column| (column.cell)(object.as_object().unwrap())).collect()
-    }
-
-    #[test]
-    fn cells_follow_the_rules_of_their_column() {
-        let cases = [
-            (
-                "route",
-                json!({"id": "1", "name": "a", "uri": "/x", "methods": ["GET", "POST"], "status": 1, "upstream_id": 7}),
-                vec!["1", "a", "/x", "GET, POST", "1", "7"],
-            ),
-            (
-                "route",
-                json!({"id": 2, "uris": ["/a", "/b"], "upstream": {"nodes": {"b:1": 1, "a:1": 1}}}),
-                vec!["2", "", "/a, /b", "", "", "a:1, b:1"],
-            ),
-            ("service", json!({"id": "s", "plugins": {"key-auth": {}}}), vec!["s", "", "", "1 plugins", ""]),
-            ("service", json!({"id": "s", "plugins": {}}), vec!["s", "", "", "", ""]),
-            (
-                "upstream",
-                json!({"id": "u", "type": "chash", "scheme": "https",
-                    "nodes": [{"host": "b", "port": 80}, {"host": "a"}]}),
-                vec!["u", "", "chash", "a, b:80", "https", ""],
-            ),
-        ];
-        for (command, object, expected) in cases {
-            assert_eq!(row(command, &object), expected, "{command} {object}");
-        }
-    }
-}
+mod tests;

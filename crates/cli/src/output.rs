@@ -43,7 +43,8 @@ pub(crate) fn object_format(session: &Session<'_>) -> Result<Format> {
     }
 }
 
-fn unsupported(format: &str) -> Failure {
+/// The failure for a format that the command does not have.
+pub(crate) fn unsupported(format: &str) -> Failure {
     Failure::new(format!("unsupported output format: {format}"))
 }
 

@@ -2,6 +2,10 @@
 //! process only through this, so tests run them whole without a process of their own.
 
 use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use a6_resources::Catalogue;
 
 use crate::client::Client;
 use crate::command_line::GlobalFlags;
@@ -10,6 +14,15 @@ use crate::errors::{Failure, Result};
 
 /// Looks an environment variable up by name; `None` when unset or not UTF-8.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Lets a person choose one of these lines under a title; gives its position.
+pub(crate) type Picker<'a> = &'a dyn Fn(&str, Vec<String>) -> Result<usize>;
+
+/// Time that a server has to answer, unless `--timeout` says otherwise. Admin answers take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes the plugins that are known; few commands ask.
+pub type Plugins<'a> = &'a dyn Fn() -> Arc<dyn Catalogue>;
 
 /// The environment of this process.
 pub(crate) fn process_env(name: &str) -> Option<String> {
@@ -22,6 +35,10 @@ pub(crate) struct Session<'a> {
     pub(crate) flags: &'a GlobalFlags,
     /// The environment.
     pub(crate) env: Env<'a>,
+    /// How a person chooses on a terminal.
+    pub(crate) picker: Picker<'a>,
+    /// The plugins that are known.
+    pub(crate) catalogue: Plugins<'a>,
     /// Standard input: documents of `-f -` and answers to prompts.
     pub(crate) input: &'a mut dyn BufRead,
     /// Standard output: data.
@@ -37,7 +54,12 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// A client for the Admin API that flags, environment and contexts point to.
     pub(crate) fn client(&self) -> Result<Client> {
-        Client::new(contexts::target(self.flags, self.env)?, self.flags.verbose, self.env)
+        Client::new(contexts::target(self.flags, self.env)?, self.patience(), self.flags.verbose, self.env)
+    }
+
+    /// Time that a server has to answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.flags.timeout.map_or(PATIENCE, Duration::from_secs)
     }
 
     /// Asks before something is destroyed. True without asking when `--force` is given or nobody can answer.

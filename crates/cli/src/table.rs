@@ -27,7 +27,7 @@ pub(crate) fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Line breaks, tabs and terminal escapes in a name would break the table or the terminal.
-fn one_line(cell: &str) -> String {
+pub(crate) fn one_line(cell: &str) -> String {
     cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

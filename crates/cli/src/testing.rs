@@ -4,10 +4,13 @@
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use a6_resources::{Catalogue, ConfKind, PluginSpec, Schema};
 use clap::Parser;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::session::Session;
@@ -29,6 +32,8 @@ pub(crate) struct Shell {
     server: String,
     input: RefCell<String>,
     terminal: bool,
+    choice: usize,
+    offered: RefCell<Vec<String>>,
 }
 
 /// What one command left behind.
@@ -43,7 +48,14 @@ impl Shell {
     /// No server, no terminal, nothing to read.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Shell { folder, server: String::new(), input: RefCell::default(), terminal: false }
+        Shell {
+            folder,
+            server: String::new(),
+            input: RefCell::default(),
+            terminal: false,
+            choice: 0,
+            offered: RefCell::default(),
+        }
     }
 
     /// With `A6_SERVER` pointing to the server.
@@ -63,7 +75,18 @@ impl Shell {
         if let Ok(config) = std::fs::read(self.folder.path().join("config.yaml")) {
             std::fs::write(folder.path().join("config.yaml"), config).unwrap();
         }
-        Shell { folder, server: self.server.clone(), input: RefCell::new(input.to_owned()), terminal: true }
+        let input = RefCell::new(input.to_owned());
+        Shell { folder, server: self.server.clone(), input, terminal: true, ..Shell::new() }
+    }
+
+    /// The same shell, where the picker's line at this position is chosen.
+    pub(crate) fn choosing(self, position: usize) -> Shell {
+        Shell { choice: position, ..self }
+    }
+
+    /// The title and the lines that the picker last showed.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        self.offered.borrow().clone()
     }
 
     /// Runs `a6` with these arguments.
@@ -75,12 +98,18 @@ impl Shell {
             "A6_API_KEY" if !self.server.is_empty() => Some("test-key".to_owned()),
             _ => None,
         };
+        let pick = |title: &str, lines: Vec<String>| {
+            *self.offered.borrow_mut() = [vec![title.to_owned()], lines].concat();
+            Ok(self.choice)
+        };
         let typed = self.input.take();
         let (mut output, mut errors) = (Vec::<u8>::new(), Vec::<u8>::new());
         let mut input = typed.as_bytes();
         let mut session = Session {
             flags: &parsed.flags,
             env: &env,
+            picker: &pick,
+            catalogue: &|| Arc::new(Doors::new()),
             input: &mut input,
             output: &mut output,
             errors: &mut errors,
@@ -90,6 +119,50 @@ impl Shell {
         let succeeded = perform(&mut session, parsed.command);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ended { succeeded, output: text(output), errors: text(errors) }
+    }
+}
+
+/// The plugins of the tests: key-auth, whose consumers have a `key`, and limit-count with its `count`.
+struct Doors(Vec<PluginSpec>);
+
+impl Doors {
+    fn new() -> Self {
+        let key =
+            || json!({"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]});
+        let limit = || {
+            json!({
+                "type": "object",
+                "properties": {"count": {"type": "integer", "minimum": 1}, "time_window": {"type": "integer"}},
+                "required": ["count", "time_window"],
+            })
+        };
+        let empty = || json!({"type": "object", "properties": {}});
+        Doors(vec![
+            PluginSpec {
+                kind: Some("auth"),
+                consumer_schema: Some(Schema::of(key)),
+                consumer_key: Some("key"),
+                encrypt_fields: &["key"],
+                ..PluginSpec::new("key-auth", 2500, "0.1", empty)
+            },
+            PluginSpec::new("limit-count", 1002, "0.4", limit),
+        ])
+    }
+}
+
+impl Catalogue for Doors {
+    fn specs(&self) -> &[PluginSpec] {
+        &self.0
+    }
+
+    fn check(&self, name: &str, conf: &Value, kind: ConfKind) -> Result<(), String> {
+        let spec = self.spec(name).unwrap();
+        let schema = match kind {
+            ConfKind::Route => Some(&spec.schema),
+            ConfKind::Consumer => spec.consumer_schema.as_ref(),
+            ConfKind::Metadata => spec.metadata_schema.as_ref(),
+        };
+        schema.unwrap().check(conf)
     }
 }
 

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::kinds;
+
 /// Prints what a failed parse means to the user: asked-for help on stdout (exit code 0), an error on stderr (exit code 1).
 pub fn report_usage_error(error: &clap::Error) -> ExitCode {
     let help = matches!(
@@ -55,14 +57,26 @@ fn usage_text(error: &clap::Error) -> String {
 fn unknown_command(error: &clap::Error) -> String {
     let word = context(error, ContextKind::InvalidSubcommand);
     let mut text = format!("unknown command {word:?} for {:?}", command(error));
-    if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand) {
-        text.push_str("\n\nDid you mean this?");
-        for name in near {
-            text.push_str("\n\t");
-            text.push_str(name);
+    let near: Vec<&String> = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(near)) => {
+            near.iter().filter(|name| is_near(word.as_str(), name)).collect()
         }
+        _ => Vec::new(),
+    };
+    if !near.is_empty() {
+        text.push_str("\n\nDid you mean this?");
+    }
+    for name in near {
+        text.push_str("\n\t");
+        text.push_str(name);
     }
     text
+}
+
+/// Whether the a6 tool would suggest it: two letters away or less, or the word's continuation. Of the several words for a
+/// kind only the first is suggested.
+fn is_near(word: &str, name: &str) -> bool {
+    !kinds::is_alias(name) && (strsim::levenshtein(word, name) <= 2 || name.starts_with(word))
 }
 
 /// The command in which the error happened: the words of the usage line up to the first placeholder.

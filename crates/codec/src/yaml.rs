@@ -1,12 +1,18 @@
 //! A YAML document as a tree that knows the line and column of each value.
 //!
 //! - `yaml/substitute.rs`: `${{VAR}}` and `${{VAR:=default}}` in such a tree.
+//! - `yaml/json.rs`: JSON as such a tree, and such a tree as JSON.
+//! - `yaml/cursor.rs`: a walk down such a tree by names.
 
+mod cursor;
+mod json;
 mod substitute;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle};
 use std::collections::HashMap;
 
+pub use cursor::Cursor;
+pub use json::{json_problem, parse_json, to_json};
 pub use substitute::{Variables, expand, mask};
 
 /// Deepest nesting, aliases expanded; it bounds every recursion over a tree.

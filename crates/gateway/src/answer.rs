@@ -12,6 +12,7 @@ use hyper::ext::ReasonPhrase;
 use crate::attempt::{Answering, Source};
 use crate::body::AnswerBody;
 use crate::converted::Reading;
+use crate::debug;
 use crate::framing::StreamDecoder;
 use crate::headers::{is_event_stream, is_json, stream_kind};
 use crate::keep_alive::KeepAlive;
@@ -203,6 +204,7 @@ pub(crate) fn finish_head<P: Plugin>(
         parts.headers.insert(UPSTREAM_STATUS, value);
     }
     phases::filter_head(settlement, parts);
+    debug::tell(settlement, &mut parts.headers);
     settlement.record.status = Some(parts.status);
 }
 

@@ -19,7 +19,7 @@
 //! `outgoing.rs`, a request's head for an ordinary upstream; `signing.rs`, what shows a provider who asks;
 //! `reader.rs`, `framing.rs`, what looks on while an answer passes; `converted.rs`, where client and provider speak
 //! different protocols; `keep_alive.rs`, a sign of life for clients of a silent stream; `tunnel.rs`, connections that leave
-//! HTTP; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's
+//! HTTP; `debug.rs`, how an answer was made, for whoever may ask; `secured.rs`, what a handshake has found out, and whom it lets in; `real_ip.rs`, whose word is taken for a client's
 //! address; `transcript.rs`, what a model's answer says, for logs; `render.rs`, faults and replies as responses; `body.rs`,
 //! the response body that the client's connection polls.
 
@@ -29,6 +29,7 @@ mod attempt;
 mod body;
 mod build;
 mod converted;
+mod debug;
 mod failover;
 mod forward;
 mod framing;

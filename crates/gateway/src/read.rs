@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use crate::debug;
 use crate::settle::{Refused, Settlement};
 use crate::wire::Link;
 use crate::worker::Worker;
@@ -20,7 +21,8 @@ pub(crate) fn receive<P: Plugin>(
     link: Rc<Link>,
     request: http::Request<ClientBody>,
 ) -> Result<Received<P>, Refused<P>> {
-    let (parts, incoming) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
+    let is_debugged = debug::take_token(&mut parts.headers, &worker.config.debug_tokens);
     let wrong = wrong_head(&parts);
     let method = match parts.method.as_str().len() {
         0..=MAX_METHOD => parts.method.clone(),
@@ -30,6 +32,7 @@ pub(crate) fn receive<P: Plugin>(
     record.request_id = worker.next_request_id();
     let body = RequestBody::new(incoming, worker.config.body_limits.clone());
     let (mut request, has_path) = Request::new(parts, link.client.clone());
+    request.is_debugged = is_debugged;
     worker.config.real_ip.apply(&mut request);
     let objection = link.tls.as_ref().and_then(|secured| {
         let snapshot = worker.config.snapshot.load();

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, Version};
 use serde_json::json;
 
 use crate::body::{AnswerBody, Whole};
+use crate::debug;
 use crate::phases;
 use crate::settle::{Refused, Settlement};
 
@@ -38,6 +39,7 @@ pub(crate) async fn refused<P: Plugin>(refused: Refused<P>) -> Response<AnswerBo
     parts.headers = reply.headers;
     parts.headers.insert(SERVER, settlement.worker.config.server.clone());
     phases::filter_head(&mut settlement, &mut parts);
+    debug::tell(&settlement, &mut parts.headers);
     let mut body = reply.body;
     if phases::looks_at_body(&settlement) {
         body = match Box::pin(filtered(&mut settlement, body)).await {

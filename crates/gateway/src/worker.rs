@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use a6_core::Clock;
-use a6_snapshot::{BodyLimits, Plugin, Shared};
+use a6_snapshot::{BodyLimits, DebugTokens, Plugin, Shared};
 use a6_telemetry::{AccessLog, Metrics, RequestLog, ThreadMetrics};
 use a6_upstream::google::Tokens;
 use a6_upstream::{Resolver, TlsRoots, Upstream};
@@ -58,6 +58,8 @@ pub struct Config<P> {
     pub metrics: Arc<Metrics>,
     /// Whose word is taken for where a request came from.
     pub real_ip: RealIp,
+    /// Who may ask how an answer was made.
+    pub debug_tokens: Arc<DebugTokens>,
     /// Time of day.
     pub clock: Clock,
     /// What was refused before it was a request.

@@ -11,12 +11,16 @@
 //! - `check/proto.rs`: a look at Protocol Buffers definitions.
 //! - `check/plugins.rs`, `check/meta.rs`: the configurations of plugins, and their `_meta`.
 //! - `check/referrer.rs`: what still uses a resource.
+//! - `check/every.rs`: not the first fault alone.
+//! - `check/parts.rs`: what a message is about.
 
 mod consumer;
 mod credential;
 mod duplicates;
+mod every;
 mod global_rule;
 mod meta;
+mod parts;
 mod pem;
 mod plugin_metadata;
 mod plugins;
@@ -32,6 +36,8 @@ mod upstream;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use every::faults;
+pub use parts::{Part, parts};
 pub use referrer::{referred, referrer};
 
 use crate::{
@@ -71,19 +77,7 @@ pub fn check(
         at_most_one(value, "remote_addr", "remote_addrs")?;
     }
     conforms(kind, value)?;
-    match kind {
-        Kind::Route => route::check(value, references, catalogue)?,
-        Kind::Service => route::check_service(value, references, catalogue)?,
-        Kind::PluginConfig | Kind::ConsumerGroup => plugins::check(value, ConfKind::Route, catalogue)?,
-        Kind::Credential => credential::check(id, value, references, catalogue)?,
-        Kind::Consumer => consumer::check(id, value, references, catalogue)?,
-        Kind::GlobalRule => global_rule::check(id, value, references, catalogue)?,
-        Kind::Upstream => upstream::check(value, references)?,
-        Kind::PluginMetadata => plugin_metadata::check(id, value, catalogue)?,
-        Kind::Ssl => ssl::check(value)?,
-        Kind::Proto => proto::check(value)?,
-        Kind::Secret => secret::check(id, value)?,
-    }
+    special(kind, id, value, references, catalogue)?;
     match kind {
         Kind::Route => readable::<Route>(value),
         Kind::Service => readable::<Service>(value),
@@ -95,6 +89,29 @@ pub fn check(
         Kind::Upstream => readable::<Upstream>(value),
         Kind::Ssl => readable::<Ssl>(value),
         Kind::PluginMetadata | Kind::Proto | Kind::Secret => Ok(()),
+    }
+}
+
+/// What no schema says of a resource.
+fn special(
+    kind: Kind,
+    id: Option<&str>,
+    value: &Value,
+    references: &dyn References,
+    catalogue: &dyn Catalogue,
+) -> Result<(), String> {
+    match kind {
+        Kind::Route => route::check(value, references, catalogue),
+        Kind::Service => route::check_service(value, references, catalogue),
+        Kind::PluginConfig | Kind::ConsumerGroup => plugins::check(value, ConfKind::Route, catalogue),
+        Kind::Credential => credential::check(id, value, references, catalogue),
+        Kind::Consumer => consumer::check(id, value, references, catalogue),
+        Kind::GlobalRule => global_rule::check(id, value, references, catalogue),
+        Kind::Upstream => upstream::check(value, references),
+        Kind::PluginMetadata => plugin_metadata::check(id, value, catalogue),
+        Kind::Ssl => ssl::check(value),
+        Kind::Proto => proto::check(value),
+        Kind::Secret => secret::check(id, value),
     }
 }
 

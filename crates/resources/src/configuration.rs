@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Catalogue, Change, Entry, Kind, References, check, credential_id, id_text, split_credential_id};
+use crate::{
+    Catalogue, Change, Entry, Kind, References, check, credential_id, faults, id_text, split_credential_id,
+};
 
 /// Every resource of a configuration, one of each id.
 #[derive(Default)]
@@ -37,6 +39,9 @@ pub struct ItemFault {
     /// Why it cannot be taken, in the words of the Admin API's `error_msg`.
     pub reason: String,
 }
+
+/// What is wrong with an item: its kind, the `id` that it is checked with, its document, what else there is.
+type Told<'t> = &'t dyn Fn(Kind, Option<&str>, &Value, &Known<'_>) -> Vec<String>;
 
 impl Configuration {
     /// Takes the item of that index, from 0, of a kind's collection; that of consumers has their credentials too. Without
@@ -74,25 +79,38 @@ impl Configuration {
         }
     }
 
-    /// Checks every item as the Admin API does before it writes; what they refer to is looked for among them. Gives all that
-    /// is wrong, by collection and index.
+    /// Checks every item as the Admin API does before it writes; what they refer to is looked for among them. Gives the first
+    /// fault of each, by collection and index.
     pub fn check(&self, catalogue: &dyn Catalogue) -> Vec<ItemFault> {
+        self.each(&[], catalogue, &|kind, id, value, known| {
+            check(kind, id, value, known, catalogue).err().into_iter().collect()
+        })
+    }
+
+    /// All that is wrong with every item, by collection and index. Of the kinds `elsewhere`, what is not here is taken to be
+    /// in the gateway.
+    pub fn faults(&self, elsewhere: &[Kind], catalogue: &dyn Catalogue) -> Vec<ItemFault> {
+        self.each(elsewhere, catalogue, &|kind, id, value, known| faults(kind, id, value, known, catalogue))
+    }
+
+    fn each(&self, elsewhere: &[Kind], catalogue: &dyn Catalogue, told: Told<'_>) -> Vec<ItemFault> {
         let keys = self.keys(catalogue);
-        let faults = self.items.values().chain(&self.replaced).filter_map(|item| {
+        let mut faults: Vec<(Kind, ItemFault)> = Vec::new();
+        for item in self.items.values().chain(&self.replaced) {
             let Entry { kind, id, value, .. } = &item.entry;
             let mut alike = Vec::new();
             each_key(&item.entry, catalogue, &mut |plugin, key| {
                 alike.extend(keys.get(&(plugin, key)).into_iter().flatten().copied());
             });
-            let known = Known { configuration: self, alike };
-            let outcome = check(*kind, item.named.as_deref(), value, &known, catalogue);
-            let reason = outcome.and_then(|()| self.has_owner(*kind, id)).err()?;
-            Some((
-                *kind,
-                ItemFault { collection: kind.spec().collection, index: item.index, id: id.clone(), reason },
-            ))
-        });
-        let mut faults: Vec<(Kind, ItemFault)> = faults.collect();
+            let known = Known { configuration: self, elsewhere, alike };
+            let mut reasons = told(*kind, item.named.as_deref(), value, &known);
+            if reasons.is_empty() {
+                reasons.extend(self.has_owner(*kind, id, elsewhere).err());
+            }
+            let (collection, index) = (kind.spec().collection, item.index);
+            let fault = |reason| (*kind, ItemFault { collection, index, id: id.clone(), reason });
+            faults.extend(reasons.into_iter().map(fault));
+        }
         faults.sort_by(|(kind, a), (other, b)| {
             (a.collection, a.index, kind).cmp(&(b.collection, b.index, other))
         });
@@ -125,10 +143,11 @@ impl Configuration {
     }
 
     /// A credential without its consumer would stand for nobody.
-    fn has_owner(&self, kind: Kind, id: &str) -> Result<(), String> {
+    fn has_owner(&self, kind: Kind, id: &str, elsewhere: &[Kind]) -> Result<(), String> {
         match split_credential_id(id) {
             Some((owner, _))
                 if kind == Kind::Credential
+                    && !elsewhere.contains(&Kind::Consumer)
                     && !self.items.contains_key(&(Kind::Consumer, owner.to_owned())) =>
             {
                 Err("consumer not found".to_owned())
@@ -170,12 +189,14 @@ fn each_key<'e>(entry: &'e Entry, catalogue: &dyn Catalogue, visit: &mut dyn FnM
 /// looking through all of them for each of them would take the square of their number.
 struct Known<'c> {
     configuration: &'c Configuration,
+    /// Kinds of which there are more elsewhere.
+    elsewhere: &'c [Kind],
     alike: Vec<&'c Entry>,
 }
 
 impl References for Known<'_> {
     fn exists(&self, kind: Kind, id: &str) -> bool {
-        self.configuration.items.contains_key(&(kind, id.to_owned()))
+        self.elsewhere.contains(&kind) || self.configuration.items.contains_key(&(kind, id.to_owned()))
     }
 
     fn entries(&self, kind: Kind) -> Box<dyn Iterator<Item = &Entry> + '_> {

@@ -31,7 +31,7 @@ mod types;
 
 pub use catalogue::{Catalogue, ConfKind, PluginSpec};
 pub use certificates::certificates;
-pub use check::{References, check, referred, referrer};
+pub use check::{Part, References, check, faults, parts, referred, referrer};
 pub use configuration::{Configuration, ItemFault};
 pub use identity::{
     Consumer, ConsumerGroup, Credential, GlobalRule, PluginConfig, PluginMetadata, credential_id,

@@ -24,6 +24,7 @@
 //! - `group.rs`, `trial.rs`: [`Group`], several instances one of which is asked; [`Trial`], a request that one of them has.
 //! - `class.rs`, `breaker.rs`: [`Class`], what a failure speaks against; [`Breakers`], who is passed over for a while.
 //! - `account.rs`: [`Account`], who asks a provider that wants a signature or a token.
+//! - `debug_tokens.rs`: [`DebugTokens`], with which a request may ask how its answer was made.
 //! - `record.rs`, `metering.rs`: [`Record`], what is known of a request when it is over; what is asked to be told of it.
 
 mod account;
@@ -34,6 +35,7 @@ mod chain;
 mod chain_tests;
 mod class;
 mod compiler;
+mod debug_tokens;
 mod directory;
 mod exchange;
 mod explain;
@@ -68,6 +70,7 @@ pub use breaker::{Breaker, BreakerLimits, BreakerState, Breakers, moment};
 pub use chain::{Chain, ChainEntry, Owner};
 pub use class::{Class, Evidence};
 pub use compiler::{Compiler, Shared, Snapshot};
+pub use debug_tokens::DebugTokens;
 pub use directory::{Credential, Directory, Identity};
 pub use exchange::{AnswerHeaders, Exchange};
 pub use explain::{Explain, Explainer};

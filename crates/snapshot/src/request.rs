@@ -31,6 +31,8 @@ pub struct Request {
     pub uri: Uri,
     /// The version the client spoke.
     pub version: Version,
+    /// A token of [`crate::DebugTokens`] came with it: its answer tells how it was made.
+    pub is_debugged: bool,
     /// All headers, those of the connection included.
     pub headers: HeaderMap,
     /// Who is asking, and where.
@@ -86,6 +88,7 @@ impl Request {
             method: parts.method,
             uri: parts.uri,
             version: parts.version,
+            is_debugged: false,
             headers: parts.headers,
             client,
             credentials: Credentials::default(),

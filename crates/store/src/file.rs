@@ -16,9 +16,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use a6_codec::yaml::{self, Node, Origin, Problem, Value as Tree, Variables, join, printable};
+use a6_codec::yaml::{self, Node, Origin, Problem, Value as Tree, Variables, printable};
 use a6_resources::{Catalogue, Configuration, ItemFault, Kind};
-use serde_json::{Map, Number, Value};
 
 use crate::{Opener, Unopened};
 
@@ -236,7 +235,7 @@ impl Document {
                     problems.push(Problem { origin: item.origin.clone(), path, message });
                     continue;
                 };
-                let value = value_of(item, &path, problems);
+                let value = yaml::to_json(item, &path, &mut |problem| problems.push(problem));
                 if let Some(replaced) = configuration.add(kind, index, value) {
                     let first = items.get(replaced).map(|item| item.origin.mention()).unwrap_or_default();
                     let place = position(&self.file, &item.origin);
@@ -315,41 +314,4 @@ fn position(file: &str, origin: &Origin) -> String {
 fn has_end(bytes: &[u8]) -> bool {
     let last = bytes.get(bytes.len().saturating_sub(END_WITHIN)..).unwrap_or_default();
     last.trim_ascii_end().ends_with(END)
-}
-
-fn value_of(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Value {
-    match &node.value {
-        Tree::List(items) => {
-            let items = items.iter().enumerate();
-            items.map(|(index, item)| value_of(item, &format!("{path}[{index}]"), problems)).collect()
-        }
-        Tree::Map(entries) => {
-            let members = entries
-                .iter()
-                .map(|entry| (entry.key.clone(), value_of(&entry.node, &join(path, &entry.key), problems)));
-            Value::Object(members.collect::<Map<_, _>>())
-        }
-        Tree::Scalar { .. } if node.is_null() => Value::Null,
-        Tree::Scalar { text, .. } => {
-            if let Some(flag) = node.boolean() {
-                return Value::Bool(flag);
-            }
-            match number(node) {
-                None => Value::String(text.clone()),
-                Some(Some(number)) => Value::Number(number),
-                Some(None) => {
-                    let message = "this number is too large; quote it if it is text".to_owned();
-                    problems.push(Problem { origin: node.origin.clone(), path: path.to_owned(), message });
-                    Value::Null
-                }
-            }
-        }
-    }
-}
-
-/// None where it is no number, and inside where it is one that cannot be kept.
-fn number(node: &Node) -> Option<Option<Number>> {
-    let Some(whole) = node.integer() else { return node.number().map(Number::from_f64) };
-    let exact = u64::try_from(whole).map(Number::from).or_else(|_| i64::try_from(whole).map(Number::from));
-    Some(exact.ok().or_else(|| Number::from_f64(whole as f64)))
 }

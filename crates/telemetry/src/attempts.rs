@@ -1,7 +1,6 @@
 use std::fmt::Write;
 
 use a6_snapshot::{Attempt, Record};
-use http::HeaderValue;
 
 /// Whom a request was sent to and how each attempt went, in order: `a=429/quota/0.012, b=200/ok/1.204` is instance, status
 /// (`-` where no answer came), what the failure speaks against, and seconds. Of an attempt that is not over yet it is the
@@ -15,13 +14,6 @@ pub fn attempts(record: &Record) -> String {
         tell(attempt, &mut told);
     }
     told
-}
-
-/// The same as the value of a header; a character of an instance's name that could not stand there is `_`.
-pub fn attempts_header(record: &Record) -> HeaderValue {
-    let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '_' };
-    let told: String = attempts(record).chars().map(plain).collect();
-    HeaderValue::from_str(&told).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn tell(attempt: &Attempt, told: &mut String) {
@@ -74,10 +66,7 @@ mod tests {
     #[test]
     fn every_attempt_is_told_in_order() {
         let mut record = Record::begin(Method::POST, 0);
-        assert_eq!(
-            (attempts(&record), attempts_header(&record)),
-            (String::new(), HeaderValue::from_static(""))
-        );
+        assert_eq!(attempts(&record), "");
         record.attempts = vec![
             attempt("a", Some(429), Some(Class::Quota), 10, Some(12)),
             attempt("b", None, Some(Class::Network), 0, Some(3_000)),
@@ -85,6 +74,5 @@ mod tests {
         ];
         let told = "a=429/quota/0.012, b=-/network/3.000, gerät=200/ok/0.250";
         assert_eq!(attempts(&record), told);
-        assert_eq!(attempts_header(&record), told.replace('ä', "_").as_str());
     }
 }

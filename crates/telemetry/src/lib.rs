@@ -13,7 +13,7 @@ mod model_log;
 mod requests;
 
 pub use access_log::{AccessLog, AccessLogOptions, Format, FormatError};
-pub use attempts::{attempts, attempts_header};
+pub use attempts::attempts;
 pub use metrics::{ActiveModel, MetricOptions, Metrics, MetricsOptions, Reading, ThreadMetrics, Traffic};
 pub use model_log::model_entry;
 pub use requests::RequestLog;

@@ -1,4 +1,5 @@
 use a6_resources::{Catalogue, Kind, schema_of};
+use a6_snapshot::DebugTokens;
 use serde_json::{Map, Value, json};
 
 use super::{Operation, answer, bare_answer, path_parameter, query_parameter, reference};
@@ -26,6 +27,7 @@ pub(super) fn add_common(paths: &mut Map<String, Value>) {
     for (path, method, operation) in [
         ("/apisix/admin/configs/validate", "post", validate_configuration()),
         ("/apisix/admin/debug/explain", "post", explain()),
+        ("/apisix/admin/debug/tokens", "post", issue_debug_token()),
         ("/apisix/admin/openapi.json", "get", openapi()),
         ("/apisix/admin", "head", health()),
     ] {
@@ -151,6 +153,20 @@ fn explain() -> Operation {
         body: Some(question),
         ..operation("explain", "Tells what the gateway would do with a request", answers)
     }
+}
+
+fn issue_debug_token() -> Operation {
+    let token = json!({
+        "type": "object",
+        "properties": {
+            "token": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "header": {"const": DebugTokens::HEADER, "description": "In which a request brings it."},
+            "expires_in": {"type": "integer", "minimum": 1, "description": "Seconds."},
+        },
+        "required": ["token", "header", "expires_in"],
+    });
+    let answers = vec![("201", answer("A token for one request.", &token))];
+    operation("issue_debug_token", "Lets one request ask the data plane how its answer was made", answers)
 }
 
 fn health() -> Operation {

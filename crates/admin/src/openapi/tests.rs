@@ -111,6 +111,7 @@ fn the_stand_alone_api_is_described_alone() {
         "put /apisix/admin/configs",
         "post /apisix/admin/configs/validate",
         "post /apisix/admin/debug/explain",
+        "post /apisix/admin/debug/tokens",
         "get /apisix/admin/openapi.json",
         "head /apisix/admin",
     ];

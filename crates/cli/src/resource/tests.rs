@@ -21,7 +21,7 @@ fn a_document_with_an_id_is_put_and_one_without_is_posted() {
     std::fs::write(&file, document).unwrap();
     let path = file.path().to_str().unwrap();
     // command, what is typed, what the server sees
-    let cases: [(&[&str], &str, Asked); 5] = [
+    let cases: [(&[&str], &str, Asked); 12] = [
         (
             &["route", "create", "-f", path],
             "",
@@ -39,9 +39,43 @@ fn a_document_with_an_id_is_put_and_one_without_is_posted() {
         ),
         (
             &["upstream", "update", "u 1", "-f", "-"],
-            "nodes: {\"h:1\": 1}",
-            asked("PUT /apisix/admin/upstreams/u%201", r#"{"nodes":{"h:1":1}}"#),
+            "type: roundrobin\nnodes: [{host: h, port: 1, weight: 1}]\nupdate_time: 7\n",
+            asked(
+                "PUT /apisix/admin/upstreams/u%201",
+                r#"{"type":"roundrobin","nodes":[{"host":"h","port":1,"weight":1}]}"#,
+            ),
         ),
+        (
+            &["consumer", "create", "-f", "-"],
+            "username: jack\n",
+            asked("PUT /apisix/admin/consumers", r#"{"username":"jack"}"#),
+        ),
+        (
+            &["consumergroup", "create", "-f", "-"],
+            "id: 7\nplugins: {}\n",
+            asked("PUT /apisix/admin/consumer_groups/7", r#"{"id":7,"plugins":{}}"#),
+        ),
+        (
+            &["credential", "create", "--consumer", "jack", "-f", "-"],
+            "id: phone\nplugins: {}\n",
+            asked("PUT /apisix/admin/consumers/jack/credentials/phone", r#"{"id":"phone","plugins":{}}"#),
+        ),
+        (
+            &["secret", "create", "vault/1", "-f", "-"],
+            "uri: http://v\n",
+            asked("PUT /apisix/admin/secrets/vault/1", r#"{"uri":"http://v"}"#),
+        ),
+        (
+            &["secret", "create", "-f", "-"],
+            "id: vault/1\nuri: http://v\n",
+            asked("PUT /apisix/admin/secrets/vault/1", r#"{"uri":"http://v"}"#),
+        ),
+        (
+            &["plugin-metadata", "create", "-f", "-"],
+            "plugin_name: http-logger\nlog_format: {}\n",
+            asked("PUT /apisix/admin/plugin_metadata/http-logger", r#"{"log_format":{}}"#),
+        ),
+        (&["ssls", "get", "r1"], "", asked("GET /apisix/admin/ssls/r1", "")),
         (&["route", "get", "r1"], "", asked("GET /apisix/admin/routes/r1", "")),
     ];
     for (arguments, typed, expected) in cases {
@@ -165,10 +199,28 @@ fn bulk_deletion_takes_what_matches_and_says_each() {
 
 #[test]
 fn misuse_is_refused_before_any_request() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["route", "create"], "required flag \"file\" not set\n"),
         (&["route", "update", "1"], "required flag \"file\" not set\n"),
-        (&["route", "get"], "id argument is required\nhint: `a6 route list -o table` shows the ids\n"),
+        (
+            &["route", "get"],
+            "id argument is required (or run interactively in a terminal)\n\
+             hint: `a6 route list -o table` shows them\n",
+        ),
+        (
+            &["consumer", "delete"],
+            "username argument is required (or run interactively in a terminal)\n\
+             hint: `a6 consumer list -o table` shows them\n",
+        ),
+        (
+            &["secret", "get", "vault"],
+            "invalid secret id \"vault\": expected manager/id\nhint: write it like vault/main\n",
+        ),
+        (
+            &["route", "update", "1", "-f", "x", "--merge", "--replace"],
+            "--merge and --replace are mutually exclusive\n",
+        ),
+        (&["route", "export", "-o", "xml"], "unsupported output format: xml\n"),
         (&["route", "delete", "1", "--all"], "--all cannot be used with a specific ID\n"),
         (&["route", "delete", "1", "--label", "a"], "--label cannot be used with a specific ID\n"),
         (&["route", "delete", "1", "--label", "a", "--all"], "--all and --label are mutually exclusive\n"),
@@ -223,4 +275,117 @@ fn an_id_must_be_text_or_a_number() {
         "\"id\" must be a string or a number, found [1]\nhint: leave it out to let the server choose one\n",
     );
     assert!(server.asked().is_empty());
+}
+
+#[test]
+fn kinds_that_need_an_id_in_the_document_say_so() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["global-rule"], "global rule configuration must include an \"id\" field\n"),
+        (&["plugin-config"], "plugin config configuration must include an \"id\" field\n"),
+        (&["consumer-group"], "consumer group configuration must include an \"id\" field\n"),
+        (&["credential", "--consumer", "jack"], "credential configuration must include an \"id\" field\n"),
+        (
+            &["secret"],
+            "secret configuration must include an \"id\" field\nhint: or name it: a6 secret create vault/main -f FILE\n",
+        ),
+    ];
+    for (words, expected) in cases {
+        let server = ScriptedServer::start(&[]);
+        let (kind, flags) = words.split_first().unwrap();
+        let line = [&[*kind, "create", "-f", "-"][..], flags].concat();
+        failed(&Shell::with_server(&server).typing("plugins: {}\n").run(&line), expected);
+        assert!(server.asked().is_empty());
+    }
+}
+
+#[test]
+fn a_consumer_without_credentials_has_none_and_a_missing_one_is_an_error() {
+    let missing = (404, r#"{"message":"Key not found"}"#);
+    let consumer = (200, r#"{"key":"/apisix/consumers/jack","value":{"username":"jack"}}"#);
+    let server = ScriptedServer::start(&[missing, consumer, missing, missing, (401, "{}")]);
+    let shell = Shell::with_server(&server);
+    let list = ["credential", "list", "--consumer", "jack"];
+    assert_eq!(shell.run(&list).output, "[]\n");
+    failed(&shell.run(&list), "resource not found\nhint: there is no consumer \"jack\"\n");
+    assert!(shell.run(&list).errors.starts_with("authentication failed"));
+    let lines: Vec<String> = server.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(lines[0], "GET /apisix/admin/consumers/jack/credentials?page=1&page_size=20");
+    assert_eq!(lines[1], "GET /apisix/admin/consumers/jack");
+}
+
+#[test]
+fn credentials_and_metadata_are_deleted_with_their_own_words() {
+    let deleted = (200, r#"{"deleted":"1"}"#);
+    let server = ScriptedServer::start(&[deleted, deleted]);
+    let shell = Shell::with_server(&server);
+    let ended = shell.on_a_terminal("y\n").run(&["credential", "delete", "c", "--consumer", "jack"]);
+    assert_eq!(ended.output, "✓ Credential c deleted for consumer jack.\n");
+    assert_eq!(ended.errors, "Delete credential c for consumer jack? (y/N): ");
+    let ended = shell.on_a_terminal("y\n").run(&["plugin-metadata", "delete", "http-logger"]);
+    assert_eq!(ended.output, "Deleted plugin metadata for http-logger\n");
+    assert_eq!(ended.errors, "Delete plugin metadata for http-logger? (y/N): ");
+    let lines: Vec<String> = server.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(
+        lines,
+        [
+            "DELETE /apisix/admin/consumers/jack/credentials/c",
+            "DELETE /apisix/admin/plugin_metadata/http-logger"
+        ]
+    );
+}
+
+#[test]
+fn bulk_deletion_that_fails_says_what_is_left() {
+    let refused = (400, r#"{"error_msg":"route [9] is still using it now"}"#);
+    let server = ScriptedServer::start(&[(200, TWO), (200, r#"{"deleted":"1"}"#), refused]);
+    let ended = Shell::with_server(&server).run(&["route", "delete", "--all"]);
+    assert!(!ended.succeeded);
+    assert_eq!(ended.output, "✓ Route 1 deleted.\n");
+    assert_eq!(
+        ended.errors,
+        "API error (status 400): route [9] is still using it now\n\
+         hint: route 2 and the rest (1 in all) are not deleted\n"
+    );
+}
+
+#[test]
+fn a_person_picks_where_no_id_is_given() {
+    // The command, the list, the title and lines of the picker, the request for what was picked.
+    let cases: [(&[&str], &str, &[&str], &str); 4] = [
+        (&["route", "get"], TWO, &["Select a route", "1", "second (2)"], "GET /apisix/admin/routes/2"),
+        (
+            &["secret", "get"],
+            r#"{"list":[{"key":"/apisix/secrets/aws/1","value":{}},{"key":"/apisix/secrets/vault/a","value":{"id":"vault/a"}}]}"#,
+            &["Select a secret manager configuration", "aws/1", "vault/a"],
+            "GET /apisix/admin/secrets/vault/a",
+        ),
+        (
+            &["ssl", "delete", "--force"],
+            r#"{"list":[{"value":{"id":"1","sni":"x"}},{"value":{"id":"2","snis":["a","b"]}}]}"#,
+            &["Select an SSL certificate", "x (1)", "a,b (2)"],
+            "DELETE /apisix/admin/ssls/2",
+        ),
+        (
+            &["proto", "get"],
+            r#"{"list":[{"value":{"id":"1","desc":"d"}},{"value":{"id":"2"}}]}"#,
+            &["Select a proto definition", "d", "2"],
+            "GET /apisix/admin/protos/2",
+        ),
+    ];
+    for (arguments, list, offered, line) in cases {
+        let server = ScriptedServer::start(&[(200, list), (200, ONE)]);
+        let shell = Shell::with_server(&server).on_a_terminal("").choosing(1);
+        let ended = shell.run(arguments);
+        assert!(ended.succeeded, "{arguments:?}: {ended:?}");
+        assert_eq!(shell.offered(), offered, "{arguments:?}");
+        assert_eq!(server.asked()[1].line, line);
+    }
+    let server = ScriptedServer::start(&[(200, r#"{"list":[]}"#), (401, "{}")]);
+    let shell = Shell::with_server(&server).on_a_terminal("");
+    failed(&shell.run(&["ssl", "get"]), "no SSL certificates found\n");
+    let errors = shell.run(&["upstream", "get"]).errors;
+    assert!(
+        errors.starts_with("failed to fetch upstreams: authentication failed: check your API key\n"),
+        "{errors}"
+    );
 }

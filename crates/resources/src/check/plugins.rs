@@ -10,28 +10,55 @@ use crate::{Catalogue, ConfKind, PluginSpec};
 /// schema for them, and every other plugin against that for routes.
 pub(super) fn check(owner: &Value, holder: ConfKind, catalogue: &dyn Catalogue) -> Result<(), String> {
     for (name, conf) in owner.get("plugins").and_then(Value::as_object).into_iter().flatten() {
-        let spec = catalogue.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
-        let kind = match holder {
-            ConfKind::Consumer if spec.consumer_schema.is_none() => ConfKind::Route,
-            other => other,
-        };
-        match conf {
-            Value::Object(members) => configuration(spec, members, kind, catalogue)?,
-            Value::Array(_) => {
-                let why = "wrong type: expected object, got table";
-                return Err(format!("failed to check the configuration of plugin {name} err: {why}"));
-            }
-            Value::Null => return Err(not_a_configuration(name, "\"userdata: NULL\"")),
-            // In place of a configuration that would hold a secret, a text may be that secret.
-            Value::String(_) if !spec.encrypt_fields.is_empty() => {
-                return Err(not_a_configuration(name, "\"***\""));
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                return Err(not_a_configuration(name, &conf.to_string()));
-            }
-        }
+        one(name, conf, holder, catalogue)?;
     }
     Ok(())
+}
+
+/// All that is wrong with the plugins of a resource, each with the plugin's name.
+pub(super) fn faults(owner: &Value, holder: ConfKind, catalogue: &dyn Catalogue) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (name, conf) in owner.get("plugins").and_then(Value::as_object).into_iter().flatten() {
+        let Err(first) = one(name, conf, holder, catalogue) else { continue };
+        let spec = catalogue.spec(name).filter(|_| conf.is_object());
+        let schema = spec.map(|spec| match (holder, &spec.consumer_schema) {
+            (ConfKind::Consumer, Some(schema)) => (spec, schema),
+            _ => (spec, &spec.schema),
+        });
+        let mut alone = conf.clone();
+        if let Some(members) = alone.as_object_mut() {
+            members.shift_remove("_meta");
+        }
+        let told = schema.map(|(spec, schema)| {
+            let violations = schema.violations(&alone).into_iter();
+            violations.map(|why| wrong(spec, &alone, why)).collect::<Vec<String>>()
+        });
+        // Else the first is about `_meta`, or about what no schema says.
+        let told = told.filter(|told| told.contains(&first)).unwrap_or_else(|| vec![first]);
+        found.extend(told.into_iter().map(|why| (name.clone(), why)));
+    }
+    found
+}
+
+fn one(name: &str, conf: &Value, holder: ConfKind, catalogue: &dyn Catalogue) -> Result<(), String> {
+    let spec = catalogue.spec(name).ok_or_else(|| format!("unknown plugin [{name}]"))?;
+    let kind = match holder {
+        ConfKind::Consumer if spec.consumer_schema.is_none() => ConfKind::Route,
+        other => other,
+    };
+    match conf {
+        Value::Object(members) => configuration(spec, members, kind, catalogue),
+        Value::Array(_) => {
+            let why = "wrong type: expected object, got table";
+            Err(format!("failed to check the configuration of plugin {name} err: {why}"))
+        }
+        Value::Null => Err(not_a_configuration(name, "\"userdata: NULL\"")),
+        // In place of a configuration that would hold a secret, a text may be that secret.
+        Value::String(_) if !spec.encrypt_fields.is_empty() => Err(not_a_configuration(name, "\"***\"")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(not_a_configuration(name, &conf.to_string()))
+        }
+    }
 }
 
 fn not_a_configuration(name: &str, found: &str) -> String {
@@ -56,10 +83,12 @@ fn configuration(
 }
 
 fn own(spec: &PluginSpec, conf: &Value, kind: ConfKind, catalogue: &dyn Catalogue) -> Result<(), String> {
-    catalogue.check(spec.name, conf, kind).map_err(|why| {
-        let why = masked(why, conf, spec.encrypt_fields);
-        format!("failed to check the configuration of plugin {} err: {why}", spec.name)
-    })
+    catalogue.check(spec.name, conf, kind).map_err(|why| wrong(spec, conf, why))
+}
+
+fn wrong(spec: &PluginSpec, conf: &Value, why: String) -> String {
+    let why = masked(why, conf, spec.encrypt_fields);
+    format!("failed to check the configuration of plugin {} err: {why}", spec.name)
 }
 
 /// The message without the secrets of the configuration: a pattern that does not match quotes the text.

@@ -2,6 +2,7 @@
 //!
 //! - `keywords.rs`: which keywords a document may use, and its patterns, compiled.
 //! - `explain.rs`: the walk that names the first violation; it has the last word where Lua sees a value differently.
+//! - `violations.rs`: all violations, where the first one is not enough.
 //! - `wording.rs`: values as Lua prints and compares them.
 //! - `defaults.rs`: what absent members count as.
 //! - `shared.rs`: members that several kinds have.
@@ -26,6 +27,7 @@ mod service;
 mod shared;
 mod ssl;
 mod upstream;
+mod violations;
 mod wording;
 
 use std::sync::{LazyLock, OnceLock};
@@ -90,6 +92,16 @@ impl Schema {
             return Ok(());
         }
         explain::first_violation(&self.document, value, &rules.patterns)
+    }
+
+    /// All that [`Schema::check`] may find wrong, one after the other mended: the members of an object and the items of a list
+    /// each, what holds between members where they are right by themselves.
+    pub fn violations(&self, value: &Value) -> Vec<String> {
+        match (self.check(value), self.rules()) {
+            (Ok(()), _) => Vec::new(),
+            (Err(_), Ok(rules)) => violations::all(&self.document, value, &rules.patterns),
+            (Err(why), Err(_)) => vec![why],
+        }
     }
 
     /// Puts the defaults of absent members into a value that passed [`Schema::check`].

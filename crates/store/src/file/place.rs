@@ -1,90 +1,28 @@
 //! Where in a document a message about an item of it points to.
 
-use a6_codec::yaml::{Node, Origin, Value, join};
+use a6_codec::yaml::{Cursor, Node, Origin};
+use a6_resources::{Part, parts};
 
 /// The deepest place below an item that a message of the checks names, and its path; `path` is the item's. Of what it names
 /// and is not there, the place where it is missing.
 pub(super) fn deepest(item: &Node, path: String, message: &str) -> (Origin, String) {
-    let mut found = Found { node: item, origin: item.origin.clone(), path };
-    let mut rest = message;
-    while let Some((step, after)) = next(rest) {
-        match step {
-            Step::Property(name) => found.enter(name),
-            Step::Plugin(name) => {
-                // In another plugin's configuration there are no plugins.
-                found.enter("plugins");
-                found.enter(name);
-            }
-            Step::Reference(kind) => found.enter(&format!("{}_id", kind.replace(' ', "_"))),
-            Step::Item(number) => found.item(number),
+    let mut cursor = Cursor::at(item, path);
+    for part in parts(message) {
+        match part {
+            Part::Member(name) => cursor.member(&name),
+            Part::Item(index) => cursor.item(index),
         }
-        rest = after;
     }
-    (found.origin, found.path)
+    (cursor.origin, cursor.path)
 }
 
 /// Where a dotted path below an item leads to, as far as it is there.
 pub(super) fn below(item: &Node, path: &str) -> Origin {
-    let mut found = Found { node: item, origin: item.origin.clone(), path: String::new() };
+    let mut cursor = Cursor::at(item, String::new());
     for name in path.split('.') {
-        found.enter(name);
+        cursor.member(name);
     }
-    found.origin
-}
-
-struct Found<'n> {
-    node: &'n Node,
-    origin: Origin,
-    path: String,
-}
-
-impl Found<'_> {
-    fn enter(&mut self, name: &str) {
-        if let Some(entry) = self.node.member(name) {
-            self.origin = entry.origin.clone();
-            self.path = join(&self.path, name);
-            self.node = &entry.node;
-        }
-    }
-
-    fn item(&mut self, number: usize) {
-        let Value::List(items) = &self.node.value else { return };
-        if let Some((index, item)) = number.checked_sub(1).and_then(|index| Some((index, items.get(index)?)))
-        {
-            self.origin = item.origin.clone();
-            self.path = format!("{}[{index}]", self.path);
-            self.node = item;
-        }
-    }
-}
-
-enum Step<'m> {
-    Property(&'m str),
-    Plugin(&'m str),
-    Reference(&'m str),
-    /// From 1.
-    Item(usize),
-}
-
-/// How the checks name the next thing, what stands before and after its name.
-type Form = (&'static str, &'static str, fn(&str) -> Option<Step<'_>>);
-
-const FORMS: [Form; 5] = [
-    ("property \"", "\"", |name| Some(Step::Property(name))),
-    ("configuration of plugin ", " err:", |name| Some(Step::Plugin(name))),
-    ("plugin [", "]", |name| Some(Step::Plugin(name))),
-    (" info by ", " id [", |name| Some(Step::Reference(name))),
-    ("validate item ", ":", |number| number.parse().ok().map(Step::Item)),
-];
-
-/// The first thing that a message names, and what follows it.
-fn next(message: &str) -> Option<(Step<'_>, &str)> {
-    let found = FORMS.iter().filter_map(|(before, after, read)| {
-        let (start, rest) = message.split_once(before)?;
-        let (name, rest) = rest.split_once(after)?;
-        Some((start.len(), read(name)?, rest))
-    });
-    found.min_by_key(|(start, ..)| *start).map(|(_, step, rest)| (step, rest))
+    cursor.origin
 }
 
 #[cfg(test)]

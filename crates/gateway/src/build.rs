@@ -121,7 +121,8 @@ async fn shaped<P: Plugin>(
         // At most; long stretches are shared with the original.
         settlement.body.hold(body.iter().map(|part| part.len() as u64).sum())?;
     }
-    let mut model = shaped.model;
+    // Some clients name the model in the path.
+    let mut model = shaped.model.or_else(|| settlement.record.request_model.as_deref().map(str::to_owned));
     settlement.record.tool_count = described.tool_count;
     settlement.record.set_end_user(described.end_user.as_deref());
     let converting = translated.map(|translated| {

@@ -101,9 +101,15 @@ impl Protocol {
         Self::ALL.into_iter().find(|protocol| (protocol.wire().detects)(&asked))
     }
 
-    /// Whether the client asks for a stream.
-    pub fn wants_stream(self, document: &Document, text: &[u8]) -> bool {
-        self.wire().streams && document.is_true(text, "stream")
+    /// Whether the client asks for a stream, in the body or by the path.
+    pub fn wants_stream(self, path: &str, document: &Document, text: &[u8]) -> bool {
+        let by_path = self == Self::BedrockConverse && bedrock_converse::streams_at(path);
+        by_path || (self.wire().streams && document.is_true(text, "stream"))
+    }
+
+    /// The model that a path names, where a protocol's clients name it there.
+    pub fn model_at(self, path: &str) -> Option<&str> {
+        (self == Self::BedrockConverse).then(|| bedrock_converse::model_at(path)).flatten()
     }
 
     /// What a request says beside its prompt.

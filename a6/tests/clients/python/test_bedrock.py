@@ -116,8 +116,7 @@ def test_the_clients_key_stays_in_the_gateway(bedrock, aws, marker):
         assert secret not in json.dumps(exchange)
 
 
-# a6 takes the path `/converse-stream` for one of chat completions; once it knows it, "as the SDK asks" belongs here too.
-WAYS = ["by the flag of the gateway"]
+WAYS = ["as the SDK asks", "by the flag of the gateway"]
 
 
 @pytest.fixture(params=WAYS)

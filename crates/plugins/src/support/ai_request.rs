@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use a6_core::{Fault, FaultKind, Wording};
 use a6_protocols::{Protocol, takes_bytes};
 use a6_snapshot::{Exchange, Stop};
@@ -26,10 +28,12 @@ pub(crate) async fn read(exchange: &mut Exchange, max_body: u64) -> Result<(Prot
         .document()
         .await
         .map_err(|error| bad(format!("could not parse JSON request body: {error}"), Wording::Message))?;
-    let model = document.get_str(&text, "model");
     // The client speaks the protocol of the path that it asked for, wherever it is led.
-    let detected = Protocol::detect(exchange.request.original_path(), document, &text);
-    let stream = detected.is_some_and(|protocol| protocol.wants_stream(document, &text));
+    let path = exchange.request.original_path();
+    let detected = Protocol::detect(path, document, &text);
+    let stream = detected.is_some_and(|protocol| protocol.wants_stream(path, document, &text));
+    let model = document.get_str(&text, "model");
+    let model = model.or_else(|| detected?.model_at(path).map(Cow::Borrowed));
     exchange.record.set_request_model(model.as_deref());
     let Some(protocol) = detected else {
         return Err(bad("no matching AI protocol for the request".into(), Wording::Text));

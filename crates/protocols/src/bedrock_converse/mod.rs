@@ -22,6 +22,7 @@ use crate::Usage;
 use crate::usage::Count;
 use crate::wire::{Wire, never_quick};
 
+pub(crate) use request::{model_at, streams_at};
 pub(crate) use stream::ConverseStream;
 
 /// Its row.

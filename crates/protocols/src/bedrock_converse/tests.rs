@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use a6_codec::json::Document;
 use a6_codec::sse::Event;
 use a6_core::{Fault, FaultKind};
 
@@ -64,7 +65,7 @@ fn a_request_is_told_by_path_and_messages() {
     assert_eq!(detect("/model/x/converse", r#"{"messages":[]}"#), Some(Protocol::BedrockConverse));
     assert_eq!(detect("/model/x/converse", r#"{"messages":{ }}"#), Some(Protocol::BedrockConverse));
     assert_eq!(detect("/model/x/converse", r#"{"messages":{"a":1}}"#), Some(Protocol::OpenaiChat));
-    assert_eq!(detect("/model/x/converse-stream", r#"{"messages":[]}"#), Some(Protocol::OpenaiChat));
+    assert_eq!(detect("/model/x/converse-stream", r#"{"messages":[]}"#), Some(Protocol::BedrockConverse));
     let body = br#"{"messages":[],"stream":true,"toolConfig":{"tools":[{},{},{}]}}"#;
     let document = Document::scan(body).unwrap();
     assert_eq!(Protocol::BedrockConverse.describe(&document, body).tool_count, 3);
@@ -78,4 +79,22 @@ fn errors_have_bedrocks_form() {
     let body: serde_json::Value = serde_json::from_slice(&error_body(&fault)).unwrap();
     assert_eq!(body["message"], "refused");
     assert_eq!(ConverseStream::default().error_event(&fault), None);
+}
+
+#[test]
+fn paths_of_awss_sdks_tell_model_and_stream() {
+    let converse = Protocol::BedrockConverse;
+    for (path, model, stream) in [
+        ("/model/a:1/converse", Some("a:1"), false),
+        ("/aws/model/arn:aws:x/y/converse-stream", Some("arn:aws:x/y"), true),
+        ("/model//converse", None, false),
+        ("/model/a/invoke", None, false),
+        ("/converse-stream", None, true),
+    ] {
+        let body = br#"{"messages":[]}"#;
+        let document = Document::scan(body).unwrap();
+        assert_eq!(converse.model_at(path), model, "{path}");
+        assert_eq!(converse.wants_stream(path, &document, body), stream, "{path}");
+    }
+    assert_eq!(Protocol::OpenaiChat.model_at("/model/a/converse"), None);
 }

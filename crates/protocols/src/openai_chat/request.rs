@@ -5,9 +5,10 @@ use a6_codec::json::{Document, Edit, Root, splice};
 use crate::wire::{Asked, Prepared, count_items};
 use crate::{Description, Shaping};
 
-/// A body with `messages` that is an array or an object.
+/// A body with `messages` that is an array or an object; not what Anthropic's clients ask about messages, such as how many
+/// tokens they have: nobody wants to pay for an answer then.
 pub(crate) fn detects(asked: &Asked<'_>) -> bool {
-    asked.begins("messages", b"[{")
+    asked.begins("messages", b"[{") && !asked.path.contains("/v1/messages/")
 }
 
 /// The tools that a request offers and the user it names.

@@ -24,6 +24,6 @@ fn the_prompt_is_all_that_it_costs() {
 fn there_is_no_stream() {
     let body = br#"{"input":"x","stream":true}"#;
     let document = a6_codec::json::Document::scan(body).unwrap();
-    assert!(!Protocol::OpenaiEmbeddings.wants_stream(&document, body));
+    assert!(!Protocol::OpenaiEmbeddings.wants_stream("/v1/embeddings", &document, body));
     assert_eq!(Protocol::OpenaiEmbeddings.stream_reader(false).end(), End::Unjudged);
 }

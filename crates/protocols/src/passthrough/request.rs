@@ -11,9 +11,19 @@ pub(crate) fn detects(asked: &Asked<'_>) -> bool {
     }
 }
 
-/// Where requests keep their path whatever is in their body: sound, pictures, files, and lists of what there is.
-const PLACES: [&str; 7] =
-    ["/v1/audio/", "/v1/images/", "/v1/files", "/v1/uploads", "/v1/batches", "/v1/models", "/v1/moderations"];
+/// Where requests keep their path whatever is in their body: sound, pictures, files, lists of what there is, and what is
+/// asked about messages without having them answered.
+const PLACES: [&str; 9] = [
+    "/v1/audio/",
+    "/v1/images/",
+    "/v1/files",
+    "/v1/uploads",
+    "/v1/batches",
+    "/v1/models",
+    "/v1/moderations",
+    "/v1/messages/count_tokens",
+    "/v1/messages/batches",
+];
 
 /// Whether requests to this path may have any body, and none: they pass as they are.
 pub fn takes_bytes(path: &str) -> bool {

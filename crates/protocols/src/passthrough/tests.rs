@@ -28,8 +28,11 @@ fn bytes_pass_where_they_are_meant_to() {
         "/v1/models",
         "/v1/models/gpt",
         "/v1/batches",
+        "/v1/messages/count_tokens",
+        "/v1/messages/batches/b/results",
     ];
-    let no = ["/v1/audio", "/v1/filesystem", "/v1/chat/completions", "/anything", "/v1/modelsx"];
+    let no =
+        ["/v1/audio", "/v1/filesystem", "/v1/chat/completions", "/anything", "/v1/modelsx", "/v1/messages"];
     for path in yes {
         assert!(takes_bytes(path), "{path}");
     }

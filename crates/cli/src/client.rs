@@ -179,7 +179,13 @@ fn query_text(query: &[(&str, String)]) -> String {
 fn server_uri(server: &str) -> Result<Uri> {
     let uri: Option<Uri> = server.parse().ok();
     match uri {
-        Some(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(uri),
+        Some(uri)
+            if matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some()
+                && has_usable_port(&uri) =>
+        {
+            Ok(uri)
+        }
         _ => {
             // What stands before an @ may be a password.
             let shown = server.rsplit('@').next().unwrap_or(server);
@@ -191,6 +197,15 @@ fn server_uri(server: &str) -> Result<Uri> {
             ))
         }
     }
+}
+
+/// Whether the port, if there is one, is a port. Of one above 65535 the HTTP library knows nothing, and would take 80 or 443:
+/// a key and a write would go to another server.
+pub(crate) fn has_usable_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let place = authority.rsplit('@').next().unwrap_or(authority);
+    let port = place.strip_prefix(uri.host().unwrap_or_default()).unwrap_or_default();
+    port.len() <= 1 || uri.port_u16().is_some()
 }
 
 /// The proxy for this server: the variable of its scheme unless the server is on this machine or in `NO_PROXY`.
@@ -245,6 +260,10 @@ mod tests {
             ("http://127.0.0.1:9180", true),
             ("https://gw.example.com/admin/", true),
             ("http://[::1]:9180", true),
+            ("http://me:pw@gw:9180", true),
+            ("http://gw:65536", false),
+            ("http://[::1]:99999", false),
+            ("http://me:pw@gw:99999", false),
             ("127.0.0.1:9180", false),
             ("gw.example.com", false),
             ("ftp://gw", false),

@@ -10,6 +10,7 @@ use clap_complete::engine::ArgValueCandidates;
 use crate::completion;
 use crate::debug::DebugVerb;
 use crate::declarative;
+use crate::flag_values;
 use crate::kind_commands::{self, Verb};
 use crate::kinds::{self, KINDS, Kind};
 
@@ -28,13 +29,23 @@ pub struct GlobalFlags {
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub server: Option<String>,
     /// Key for the Admin API; default A6_API_KEY, then the context.
-    #[arg(long, global = true, value_name = "KEY", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "KEY",
+        help_heading = "Global options",
+        allow_hyphen_values = true
+    )]
     pub api_key: Option<String>,
     /// Shows each request and its status on stderr.
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = "Global options", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          value_name = "BOOL", value_parser = flag_values::boolean, default_value = "false",
+          default_missing_value = "true", hide_default_value = true)]
     pub verbose: bool,
     /// Does not ask before deleting.
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = "Global options", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          value_name = "BOOL", value_parser = flag_values::boolean, default_value = "false",
+          default_missing_value = "true", hide_default_value = true)]
     pub force: bool,
     /// Time that the server has to answer, in seconds; default 60.
     #[arg(long, global = true, value_name = "SECONDS", help_heading = "Global options",

@@ -64,6 +64,16 @@ pub(crate) fn ids_of(command: &str) -> Vec<CompletionCandidate> {
     kinds::by_command(command).map(ids).unwrap_or_default()
 }
 
+/// Ids of the routes.
+pub(crate) fn routes() -> Vec<CompletionCandidate> {
+    ids_of("route")
+}
+
+/// Names of the consumers.
+pub(crate) fn consumers() -> Vec<CompletionCandidate> {
+    ids_of("consumer")
+}
+
 /// Names of the plugins.
 pub(crate) fn plugins() -> Vec<CompletionCandidate> {
     let names = || {

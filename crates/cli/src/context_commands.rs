@@ -26,6 +26,7 @@ fn create(session: &mut Session<'_>, name: String) -> Result<()> {
         return Err(Failure::new("required flag(s) \"server\" not set"));
     };
     let path = contexts::path(session.env);
+    let _lock = Contexts::lock(&path)?;
     let mut contexts = Contexts::load(&path)?;
     if contexts.find(&name).is_some() {
         return Err(Failure::new(format!("context {name:?} already exists")));
@@ -46,6 +47,7 @@ fn create(session: &mut Session<'_>, name: String) -> Result<()> {
 
 fn switch(session: &mut Session<'_>, name: &str) -> Result<()> {
     let path = contexts::path(session.env);
+    let _lock = Contexts::lock(&path)?;
     let mut contexts = Contexts::load(&path)?;
     if contexts.find(name).is_none() {
         return Err(contexts::not_found(name));
@@ -84,7 +86,7 @@ fn list(session: &mut Session<'_>) -> Result<()> {
 
 fn delete(session: &mut Session<'_>, name: &str) -> Result<()> {
     let path = contexts::path(session.env);
-    let mut contexts = Contexts::load(&path)?;
+    let contexts = Contexts::load(&path)?;
     if contexts.find(name).is_none() {
         return Err(contexts::not_found(name));
     }
@@ -93,8 +95,11 @@ fn delete(session: &mut Session<'_>, name: &str) -> Result<()> {
     if was_current && !session.confirm(&question)? {
         return Ok(());
     }
+    // Somebody else may have changed it while a person thought.
+    let _lock = Contexts::lock(&path)?;
+    let mut contexts = Contexts::load(&path)?;
     contexts.contexts.retain(|context| context.name != name);
-    if was_current {
+    if contexts.current == name {
         contexts.current = contexts.contexts.first().map(|next| next.name.clone()).unwrap_or_default();
     }
     contexts.save(&path)?;

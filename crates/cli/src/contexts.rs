@@ -1,7 +1,7 @@
 //! Contexts: gateways known by name, in the a6 tool's `config.yaml` (`current-context`, and `contexts` with `name`,
 //! `server` and `api-key`), and the rule by which flags, environment and contexts decide where a command goes.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,10 @@ pub fn register_if_none(name: &str, server: &str, key: &str) -> io::Result<bool>
 }
 
 fn register_at(path: &Path, name: &str, server: &str, key: &str) -> Result<bool> {
+    if !Contexts::load(path)?.contexts.is_empty() {
+        return Ok(false);
+    }
+    let _lock = Contexts::lock(path)?;
     let mut contexts = Contexts::load(path)?;
     if !contexts.contexts.is_empty() {
         return Ok(false);
@@ -107,16 +111,22 @@ impl Contexts {
         })
     }
 
+    /// Lets nobody else change the file as long as what is returned lives: of two commands at once one would get lost.
+    pub(crate) fn lock(path: &Path) -> Result<File> {
+        make_folder(path)?;
+        let lock = path.with_extension("yaml.lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+        file.and_then(|file| file.lock().map(|()| file)).map_err(|error| {
+            Failure::new(format!("failed to write config file: {}: {}", lock.display(), system_text(&error)))
+        })
+    }
+
     /// Replaces the file in one step, readable by its owner only.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let value = serde_json::to_value(self)
             .map_err(|error| Failure::new(format!("failed to write config file: {error}")))?;
         let text = yaml::render(&value)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| {
-            let why = system_text(&error);
-            Failure::new(format!("failed to create config directory: {}: {why}", folder.display()))
-        })?;
+        make_folder(path)?;
         // A link to a file elsewhere stays a link.
         let file = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let temporary = file.with_extension(format!("yaml.{}", process::id()));
@@ -131,6 +141,14 @@ impl Contexts {
     pub(crate) fn find(&self, name: &str) -> Option<&Context> {
         self.contexts.iter().find(|context| context.name == name)
     }
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(|error| {
+        let why = system_text(&error);
+        Failure::new(format!("failed to create config directory: {}: {why}", folder.display()))
+    })
 }
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {

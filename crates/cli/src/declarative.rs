@@ -23,6 +23,7 @@ mod sync;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 
 use crate::errors::{Failure, Result};
+use crate::flag_values;
 use crate::output::{self, Format};
 use crate::session::Session;
 use changes::Changes;
@@ -44,31 +45,34 @@ pub(crate) enum ConfigVerb {
     /// Print everything that the gateway has: a6 config dump -f gateway.yaml
     Dump {
         /// File to write; standard output without it.
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: Option<String>,
     },
     /// Show what a sync would change; exit code 1 if anything differs: a6 config diff -f gateway.yaml
     Diff {
         /// YAML or JSON file of the configuration; - reads standard input.
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: Option<String>,
     },
     /// Make the gateway have what the file says: a6 config sync -f gateway.yaml
     Sync {
         /// YAML or JSON file of the configuration; - reads standard input.
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: Option<String>,
         /// Only shows what would be changed.
-        #[arg(long)]
+        #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+              value_name = "BOOL", value_parser = flag_values::boolean, default_value = "false",
+              default_missing_value = "true", hide_default_value = true)]
         dry_run: bool,
         /// Whether to delete what the file does not have; --delete=false keeps it.
-        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+              value_parser = flag_values::boolean)]
         delete: Option<bool>,
     },
     /// Check a file without a gateway; tells every error with line and column: a6 config validate -f gateway.yaml
     Validate {
         /// YAML or JSON file of the configuration; - reads standard input.
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: Option<String>,
     },
 }

@@ -22,12 +22,13 @@ pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
     status: Option<u16>,
+    is_unanswered: bool,
 }
 
 impl Failure {
     /// A failure with this message; an empty message is reported by the exit code alone.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), hint: None, status: None }
+        Failure { message: message.into(), hint: None, status: None, is_unanswered: false }
     }
 
     /// Adds what to do about it.
@@ -52,9 +53,25 @@ impl Failure {
         self.status
     }
 
+    /// Whether a request was sent and no whole answer came: nobody knows what the server made of it.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.is_unanswered
+    }
+
+    fn unanswered(self) -> Self {
+        Failure { is_unanswered: true, ..self }
+    }
+
     /// Writes message and hint, a line each.
     pub(crate) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.message.is_empty() { Ok(()) } else { writeln!(out, "{self}") }
+        if self.message.is_empty() {
+            return Ok(());
+        }
+        // What a server, a file or an argument says must not drive the terminal.
+        let harmless = |letter: char| letter == '\n' || letter == '\t' || !letter.is_control();
+        let text = self.to_string();
+        let text: String = text.chars().map(|letter| if harmless(letter) { letter } else { ' ' }).collect();
+        writeln!(out, "{text}")
     }
 }
 
@@ -87,6 +104,7 @@ pub(crate) fn system_text(error: &io::Error) -> String {
         ErrorKind::NotFound => "no such file or directory",
         ErrorKind::PermissionDenied => "permission denied",
         ErrorKind::IsADirectory => "is a directory",
+        ErrorKind::NotADirectory => "not a directory",
         ErrorKind::StorageFull => "no space left on device",
         ErrorKind::ConnectionRefused => "connection refused",
         ErrorKind::ConnectionReset => "connection reset",
@@ -106,11 +124,17 @@ pub(crate) fn from_status(status: u16, body: &str) -> Failure {
 fn refusal(status: u16, body: &str) -> Failure {
     let (said, detail) = server_text(body);
     match status {
+        401 if said.starts_with('<') => {
+            Failure::new("authentication failed: check your API key").with_hint(NO_ADMIN_API)
+        }
         401 => Failure::new("authentication failed: check your API key").with_hint(format!(
             "the server said {:?}; the key comes from --api-key, A6_API_KEY or the context (`a6 context current`)",
             detail.unwrap_or(said)
         )),
-        403 => Failure::new(format!("permission denied: {said}")),
+        403 => {
+            let failure = Failure::new(format!("permission denied: {said}"));
+            if said.starts_with('<') { failure.with_hint(NO_ADMIN_API) } else { failure }
+        }
         404 => {
             let failure = Failure::new("resource not found");
             match said.as_str() {
@@ -156,10 +180,17 @@ pub(crate) fn from_transport(server: &str, error: &ureq::Error, patience: Durati
         ))
     };
     let tls = |why: &dyn fmt::Display| {
-        Failure::new(format!("TLS with {server} failed: {why}")).with_hint(
-            "the certificate must be valid for this name and trusted by this system (SSL_CERT_FILE adds one); \
-             a server without TLS needs http://",
-        )
+        let why = why.to_string();
+        let hint = if why.contains("CaUsedAsEndEntity") {
+            "the server shows an authority's certificate (openssl req -x509 makes such), which cannot be its own: give it one \
+             with basicConstraints=CA:FALSE"
+        } else if why.contains("InvalidContentType") {
+            "that server speaks no TLS: use http://"
+        } else {
+            "the certificate must be valid for this name and from an authority that this system trusts; \
+             SSL_CERT_FILE names a file of authorities to trust instead"
+        };
+        Failure::new(format!("TLS with {server} failed: {why}")).with_hint(hint)
     };
     match error {
         ureq::Error::HostNotFound => unreachable("host not found"),
@@ -170,6 +201,7 @@ pub(crate) fn from_transport(server: &str, error: &ureq::Error, patience: Durati
                 .with_hint(
                     "a write may have been applied all the same, look before you repeat it; --timeout waits longer",
                 )
+                .unanswered()
         }
         ureq::Error::Tls(why) => tls(why),
         ureq::Error::Rustls(why) => tls(why),
@@ -178,11 +210,13 @@ pub(crate) fn from_transport(server: &str, error: &ureq::Error, patience: Durati
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 Failure::new(format!("{server} closed the connection before it answered"))
                     .with_hint("is it an Admin API, and does it expect https://?")
+                    .unanswered()
             }
             _ => unreachable(&system_text(io)),
         },
         other => Failure::new(format!("request to {server} failed: {other}"))
-            .with_hint("is it an Admin API, and does it expect https://?"),
+            .with_hint("is it an Admin API, and does it expect https://?")
+            .unanswered(),
     }
 }
 
@@ -192,6 +226,7 @@ pub(crate) fn from_cut_answer(server: &str, error: &ureq::Error, patience: Durat
         ureq::Error::Io(io) if matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
             Failure::new(format!("{server} closed the connection in the middle of its answer"))
                 .with_hint("a write may have been applied all the same, look before you repeat it")
+                .unanswered()
         }
         other => from_transport(server, other, patience),
     }
@@ -217,6 +252,12 @@ mod tests {
                 404,
                 r#"{"message":"Key not found"}"#,
                 "resource not found\nhint: the server said \"Key not found\"",
+            ),
+            (
+                403,
+                "<html></html>",
+                "permission denied: <html></html>\nhint: that page does not look like an Admin API's; \
+                 check the server address",
             ),
             (409, r#"{"error_msg":"twice"}"#, "conflict: twice"),
             (400, r#"{"error_msg":"wrong route id"}"#, "API error (status 400): wrong route id"),
@@ -244,6 +285,31 @@ mod tests {
             "cannot connect to http://127.0.0.1:9180: connection refused; is `a6 serve` running? \
              see `a6 context list`"
         );
+    }
+
+    #[test]
+    fn a_request_that_may_have_arrived_is_told_from_one_that_did_not() {
+        let io = |kind: ErrorKind| ureq::Error::Io(io::Error::from(kind));
+        for (error, expected) in [
+            (io(ErrorKind::ConnectionRefused), false),
+            (ureq::Error::HostNotFound, false),
+            (ureq::Error::Timeout(ureq::Timeout::Connect), false),
+            (ureq::Error::Timeout(ureq::Timeout::RecvResponse), true),
+            (io(ErrorKind::UnexpectedEof), true),
+            (io(ErrorKind::ConnectionReset), true),
+        ] {
+            let failure = from_transport("http://gw", &error, Duration::from_secs(1));
+            assert_eq!(failure.is_unanswered(), expected, "{error}");
+        }
+        assert!(!from_status(500, "").is_unanswered());
+    }
+
+    #[test]
+    fn what_a_server_says_does_not_drive_the_terminal() {
+        let mut out = Vec::new();
+        let failure = from_status(500, r#"{"error_msg":"\u001b[31mred\u009b0m\nsecond\tline"}"#);
+        assert!(failure.write_to(&mut out).is_ok());
+        assert_eq!(out, b"API error (status 500):  [31mred 0m\nsecond\tline\n");
     }
 
     #[test]

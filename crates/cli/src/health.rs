@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use ureq::http::{Method, Uri};
 
-use crate::client::{Client, escape};
+use crate::client::{Client, escape, has_usable_port};
 use crate::contexts::{self, Target};
 use crate::errors::{Failure, Result};
 use crate::kinds::{Object, Place, scalar};
@@ -88,7 +88,7 @@ fn default_address(server: &str) -> Result<String> {
 fn control_address(url: &str) -> Result<String> {
     let whole = if url.starts_with("//") { format!("http:{url}") } else { url.to_owned() };
     let uri: Option<Uri> = whole.parse().ok();
-    match uri.as_ref().map(|uri| (uri.scheme_str(), uri.authority())) {
+    match uri.as_ref().filter(|uri| has_usable_port(uri)).map(|uri| (uri.scheme_str(), uri.authority())) {
         Some((Some(scheme), Some(authority))) if !authority.host().is_empty() => {
             Ok(format!("{scheme}://{authority}"))
         }
@@ -179,6 +179,7 @@ mod tests {
         for (url, expected) in [
             ("http://gw:1234/v1?x", Some("http://gw:1234")),
             ("//gw:1", Some("http://gw:1")),
+            ("http://gw:99999", None),
             ("gw", None),
             ("", None),
         ] {

@@ -3,13 +3,16 @@
 //! unknown fields and integers stay as written.
 
 use std::fs;
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 use serde_json::Value;
 
 use crate::errors::{Failure, Result, system_text};
 use crate::kinds::Object;
 use a6_resources::StrictValue;
+
+/// More than this many bytes are not read.
+const LARGEST: u64 = 256 << 20;
 
 /// Reads the document at `path`, or on `input` when the path is `-`.
 pub(crate) fn read(path: &str, input: &mut dyn BufRead) -> Result<Object> {
@@ -20,10 +23,9 @@ pub(crate) fn read(path: &str, input: &mut dyn BufRead) -> Result<Object> {
 /// Reads the text at `path`, or on `input` when the path is `-`, and gives the name by which messages call it.
 pub(crate) fn text<'p>(path: &'p str, input: &mut dyn BufRead) -> Result<(&'p str, String)> {
     let (name, bytes) = if path == "-" {
-        let mut bytes = Vec::new();
-        ("standard input", input.read_to_end(&mut bytes).map(|_| bytes))
+        ("standard input", limited(input, LARGEST))
     } else {
-        (path, fs::read(path))
+        (path, fs::File::open(path).and_then(|file| limited(file, LARGEST)))
     };
     let bytes = bytes.map_err(|error| {
         let what = if path == "-" { "read" } else { "open" };
@@ -34,6 +36,16 @@ pub(crate) fn text<'p>(path: &'p str, input: &mut dyn BufRead) -> Result<(&'p st
         Failure::new(format!("failed to read file: {name} is not UTF-8 text (byte {at})"))
     })?;
     Ok((name, text))
+}
+
+/// A device or a pipe may never end.
+fn limited(source: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn parse(name: &str, text: &str) -> Result<Object> {
@@ -147,6 +159,13 @@ mod tests {
                 assert!(failure.contains(part), "{text:?}: {failure:?} lacks {part:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_never_ends_is_not_read_for_ever() {
+        assert_eq!(limited(&b"four"[..], 4).unwrap(), b"four");
+        let failure = limited(io::repeat(b'x'), 4).unwrap_err();
+        assert_eq!(failure.to_string(), "it has more than 4 bytes");
     }
 
     #[test]

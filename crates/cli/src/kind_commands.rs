@@ -1,10 +1,11 @@
 //! The commands of a resource kind, built from its row in the table of kinds, and what the user asked of them.
 
-use clap::{Arg, ArgAction, ArgMatches, ValueHint};
+use clap::{Arg, ArgMatches, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::command_line::group;
 use crate::completion;
+use crate::flag_values::{integer, switch};
 use crate::kind_help as help;
 use crate::kinds::{Create, Kind};
 
@@ -106,7 +107,7 @@ fn list(kind: &'static Kind) -> clap::Command {
             .long(name)
             .value_name("N")
             .help(help)
-            .value_parser(clap::value_parser!(i64))
+            .value_parser(integer)
             .allow_negative_numbers(true)
             .default_value(default)
     };
@@ -122,9 +123,7 @@ fn list(kind: &'static Kind) -> clap::Command {
 }
 
 fn update(kind: &'static Kind) -> clap::Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-    };
+    let flag = |name: &'static str, help: &'static str| switch(Arg::new(name).long(name).help(help));
     leaf(kind, "update", format!("Update {}", kind.one))
         .arg(id(kind))
         .arg(document())
@@ -137,7 +136,7 @@ fn delete(kind: &'static Kind) -> clap::Command {
     if !kind.has_bulk {
         return command;
     }
-    let all = Arg::new("all").long("all").action(ArgAction::SetTrue);
+    let all = switch(Arg::new("all").long("all"));
     command
         .arg(all.help(format!("Delete all {}", kind.plural)))
         .arg(filter("label").help(format!("Delete the {} with this label, key or key=value", kind.plural)))

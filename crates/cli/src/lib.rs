@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `command_line.rs` | flags and commands as clap sees them |
 //! | `kind_commands.rs`, `kind_help.rs` | the commands of a kind, built from its table row; what their help says below the flags |
+//! | `flag_values.rs` | numbers and booleans in the forms that the a6 tool takes |
 //! | `usage.rs` | clap's errors in the words and exit codes of the a6 tool |
 //! | `kinds.rs`, `kinds/` | what a kind is; the table of them, their columns and field orders |
 //! | `resource.rs` | create, get, list and delete of any kind |
@@ -34,6 +35,7 @@ mod debug;
 mod declarative;
 mod errors;
 mod export;
+mod flag_values;
 mod health;
 mod input;
 mod kind_commands;

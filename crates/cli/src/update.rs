@@ -75,7 +75,8 @@ fn replace(client: &Client, place: Place<'_>, id: &str, path: &str, mut document
         _ => path,
     };
     client.json(Method::PUT, path, &[], Some(&Value::Object(document))).map_err(|failure| {
-        if failure.status() == Some(400) {
+        // Merging does not help where another object is named.
+        if failure.status() == Some(400) && !failure.to_string().contains("): wrong ") {
             failure.or_hint(
                 "the document replaces all that is there; --merge changes only the members that it has",
             )

@@ -37,10 +37,12 @@ fn usage_text(error: &clap::Error) -> String {
             let letter = argument.chars().nth(1).unwrap_or('-');
             format!("unknown shorthand flag: '{letter}' in {argument}")
         }
-        ErrorKind::UnknownArgument => {
-            format!("unexpected argument {argument:?}; see `{} --help`", command(error))
-        }
+        ErrorKind::UnknownArgument => unexpected(error, &argument),
         ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: {flag}"),
+        ErrorKind::InvalidValue => {
+            let known = context(error, ContextKind::ValidValue);
+            format!("invalid argument {value:?} for {flag:?} flag: it is none of {known}")
+        }
         ErrorKind::ValueValidation => {
             format!("invalid argument {value:?} for {flag:?} flag: {}", reason(error))
         }
@@ -51,6 +53,30 @@ fn usage_text(error: &clap::Error) -> String {
             format!("required flag(s) {:?} not set", flag.trim_start_matches('-'))
         }
         _ => error.render().to_string().trim_start_matches("error: ").trim_end().to_owned(),
+    }
+}
+
+/// An argument too many. A command with arguments of its own takes one at most; what comes behind the first one too many is
+/// not known, and not counted.
+fn unexpected(error: &clap::Error, argument: &str) -> String {
+    let usage = context(error, ContextKind::Usage);
+    let mut words = usage.split_whitespace().skip_while(|word| *word == "Usage:");
+    let mut own = None;
+    while let Some(word) = words.next() {
+        if word.starts_with('-') && !word.contains('=') {
+            // What follows is the flag's value, if it has one; ids are not behind flags in a usage line.
+            let mut rest = words.clone();
+            if rest.next().is_some_and(|value| value.starts_with('<')) {
+                words = rest;
+            }
+        } else if word.starts_with(['<', '[']) && !matches!(word, "[OPTIONS]" | "<COMMAND>") {
+            own = own.or(Some(word));
+        }
+    }
+    match own {
+        None => format!("unknown command {argument:?} for {:?}", command(error)),
+        Some(own) if own.starts_with('<') => "accepts 1 arg(s), received 2".to_owned(),
+        Some(_) => "accepts at most 1 arg(s), received 2".to_owned(),
     }
 }
 
@@ -107,7 +133,7 @@ mod tests {
 
     #[test]
     fn misuse_reads_as_the_a6_tool_writes_it() {
-        let cases: [(&[&str], &str); 8] = [
+        let cases: [(&[&str], &str); 13] = [
             (&["rout"], "unknown command \"rout\" for \"a6\"\n\nDid you mean this?\n\troute"),
             (
                 &["route", "creat"],
@@ -121,7 +147,18 @@ mod tests {
                 "invalid argument \"two\" for \"--page\" flag: invalid digit found in string",
             ),
             (&["context", "use"], "accepts 1 arg(s), received 0"),
-            (&["route", "get", "1", "2"], "unexpected argument \"2\"; see `a6 route get --help`"),
+            (&["route", "get", "1", "2"], "accepts at most 1 arg(s), received 2"),
+            (&["context", "use", "a", "b"], "accepts 1 arg(s), received 2"),
+            (&["route", "list", "x"], "unknown command \"x\" for \"a6 route list\""),
+            (&["route", "list", "--page", "2", "x"], "unknown command \"x\" for \"a6 route list\""),
+            (
+                &["route", "delete", "1", "--force=maybe"],
+                "invalid argument \"maybe\" for \"--force\" flag: it is neither true nor false",
+            ),
+            (
+                &["debug", "logs", "--type", "x"],
+                "invalid argument \"x\" for \"--type\" flag: it is none of all, access, error, requests",
+            ),
         ];
         for (arguments, expected) in cases {
             let line = ["a6"].iter().chain(arguments);
@@ -139,6 +176,14 @@ mod tests {
 
     #[test]
     fn flags_count_wherever_they_stand_and_the_last_one_wins() {
+        for (flag, expected) in [("--force", true), ("--force=1", true), ("--force=false", false)] {
+            for arguments in [["a6", flag, "route", "delete", "1"], ["a6", "route", "delete", "1", flag]] {
+                let parsed = CommandLine::try_parse_from(arguments).unwrap();
+                assert_eq!(parsed.flags.force, expected, "{arguments:?}");
+            }
+        }
+        let key = CommandLine::try_parse_from(["a6", "--api-key", "-k", "route", "list"]).unwrap();
+        assert_eq!(key.flags.api_key.as_deref(), Some("-k"));
         let cases: [&[&str]; 3] = [
             &["a6", "-o", "json", "route", "list"],
             &["a6", "route", "-ojson", "list"],

@@ -74,7 +74,8 @@ fn the_first_gateway_is_registered_and_no_second_one() {
     let contexts = Contexts::load(&file).unwrap();
     assert_eq!(contexts.contexts.len(), 1);
     assert!(contexts.find("local").is_some());
-    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    // The file, and the lock beside it: no half-written ones.
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 2);
 }
 
 #[test]

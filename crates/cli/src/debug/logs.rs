@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "NAME")]
     pub(super) container: Option<String>,
     /// Read this file
-    #[arg(long, value_name = "FILE", conflicts_with = "container")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "container")]
     pub(super) file: Option<String>,
     /// Only lines that have this text
     #[arg(long, value_name = "TEXT")]

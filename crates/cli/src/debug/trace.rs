@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Map, Value, json};
 use ureq::http::{Method, StatusCode};
 
@@ -11,10 +12,12 @@ use super::request::TestRequest;
 use super::show;
 use super::web::{Answer, Control, Place, send};
 use crate::client::{Client, escape};
+use crate::completion;
 use crate::contexts;
 use crate::errors::{Failure, Result};
-use crate::kinds::Object;
+use crate::kinds::{self, Object};
 use crate::output::{self, Format};
+use crate::pick;
 use crate::session::Session;
 
 /// Time for the head of the gateway's answer.
@@ -26,7 +29,7 @@ const LIVE_PATIENCE: Duration = Duration::from_secs(180);
 #[derive(Default, clap::Args)]
 pub(crate) struct Args {
     /// ID of the route
-    #[arg(value_name = "ROUTE-ID")]
+    #[arg(value_name = "ROUTE-ID", add = ArgValueCandidates::new(completion::routes))]
     pub(super) route_id: Option<String>,
     /// Method; by default the route's first, else GET, or POST with --body
     #[arg(long, value_name = "METHOD")]
@@ -47,7 +50,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) explain: bool,
     /// Explain the request as this consumer's
-    #[arg(long, value_name = "NAME", requires = "explain")]
+    #[arg(long, value_name = "NAME", requires = "explain",
+          add = ArgValueCandidates::new(completion::consumers))]
     pub(super) consumer: Option<String>,
     /// Ask the gateway how the answer was made: attempts, timings, tokens
     #[arg(long)]
@@ -82,12 +86,9 @@ pub(super) struct Trace {
 
 /// Traces a request and prints what came of it. Whatever the gateway answers is a success.
 pub(crate) fn run(session: &mut Session<'_>, args: &Args) -> Result<()> {
-    let id = args.route_id.clone().filter(|id| !id.is_empty()).ok_or_else(|| {
-        Failure::new("route-id argument is required (or run interactively in a terminal)")
-            .with_hint("`a6 route list -o table` shows the ids")
-    })?;
     let headers = TestRequest::headers(&args.header)?;
     let format = output::list_format(session)?;
+    let id = route_id(session, args)?;
     let client = session.client()?;
     let server = contexts::target(session.flags, session.env)?.server;
     let gateway = Place::of_gateway(args.gateway_url.as_deref(), session.env, &server)?;
@@ -108,6 +109,20 @@ pub(crate) fn run(session: &mut Session<'_>, args: &Args) -> Result<()> {
         format => output::render(&trace.document(), format)?,
     };
     Ok(write!(session.output, "{text}")?)
+}
+
+/// The route that is named, or picked on a terminal.
+fn route_id(session: &Session<'_>, args: &Args) -> Result<String> {
+    let given = args.route_id.clone().filter(|id| !id.is_empty());
+    match kinds::by_command("route") {
+        Some(kind) if given.is_none() && session.input_is_terminal => {
+            pick::id(session, kinds::Place { kind, owner: None }, None)
+        }
+        _ => given.ok_or_else(|| {
+            Failure::new("route-id argument is required (or run interactively in a terminal)")
+                .with_hint("`a6 route list -o table` shows the ids")
+        }),
+    }
 }
 
 fn route(client: &Client, id: &str) -> Result<Object> {

@@ -8,7 +8,7 @@ use ureq::http::{HeaderMap, Method, Request, Uri};
 use ureq::tls::TlsConfig;
 
 use super::request::TestRequest;
-use crate::client::{proxy, system_roots};
+use crate::client::{has_usable_port, proxy, system_roots};
 use crate::errors::{Failure, Result, system_text};
 use crate::session::Env;
 
@@ -50,7 +50,8 @@ impl Place {
             None => url.to_owned(),
         };
         let uri: Uri = url.parse().ok()?;
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+        let authority =
+            uri.authority().filter(|authority| !authority.host().is_empty() && has_usable_port(&uri))?;
         Some(Place(format!("{}://{authority}", uri.scheme_str().unwrap_or("http"))))
     }
 
@@ -229,6 +230,7 @@ mod tests {
         assert_eq!(control(None, "http://[::1]:9180").unwrap(), "http://[::1]:9090");
         for (flag, server, expected) in [
             (Some("/only/a/path"), "http://gw:1", "invalid control URL: missing host"),
+            (Some("http://ctl:99999"), "http://gw:1", "invalid control URL: missing host"),
             (None, "gw", "failed to derive control API URL: invalid base URL: gw"),
             (None, "", "failed to derive control API URL: invalid base URL: "),
         ] {

@@ -192,7 +192,15 @@ fn broken_off(failure: &Failure, done: &[Done], left: &[Step<'_>]) -> Failure {
     for done in done {
         let _ = write!(text, "\n- {} {}", done.verb.past(), label(done.section, &done.key));
     }
-    text.push_str("\nnot applied:");
+    // Without an answer the write may be there all the same: that must not be called not applied.
+    let (unknown, left) = left.split_at(usize::from(failure.is_unanswered() && !left.is_empty()));
+    for step in unknown {
+        let name = label(step.section, step.key);
+        let _ = write!(text, "\napplied or not, since no answer came:\n- {} {name}", step.verb.name());
+    }
+    if !left.is_empty() {
+        text.push_str("\nnot applied:");
+    }
     for step in left {
         let _ = write!(text, "\n- {} {}", step.verb.name(), label(step.section, step.key));
     }

@@ -36,6 +36,7 @@ pub(super) fn document(catalogue: &dyn Catalogue) -> Value {
         "additionalProperties": false,
         "definitions": definitions,
     });
+    mind_defaults(&mut document, &Map::new());
     allow_references(&mut document);
     document
 }
@@ -145,6 +146,48 @@ fn members<'v>(document: &'v mut Value, name: &str) -> Option<&'v mut Map<String
     document.get_mut(name)?.as_object_mut()
 }
 
+/// The gateway fills defaults in before it looks at conditions, editors do not: to them `if policy is redis` holds where there is
+/// no policy. So a condition demands the member whose default does not fulfil it. `defaults` are the rules of the members
+/// of the object that is looked at.
+fn mind_defaults(schema: &mut Value, defaults: &Map<String, Value>) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| mind_defaults(item, defaults)),
+        Value::Object(rules) => {
+            let own = rules.get("properties").and_then(Value::as_object).cloned();
+            let defaults = own.as_ref().unwrap_or(defaults);
+            if let Some(condition) = members_of(rules, "if") {
+                demand_what_is_no_default(condition, defaults);
+            }
+            let inner = rules
+                .iter_mut()
+                .filter(|(name, _)| !matches!(name.as_str(), "default" | "enum" | "const" | "if"));
+            inner.for_each(|(_, rule)| mind_defaults(rule, defaults));
+        }
+        _ => {}
+    }
+}
+
+fn members_of<'v>(rules: &'v mut Map<String, Value>, name: &str) -> Option<&'v mut Map<String, Value>> {
+    rules.get_mut(name)?.as_object_mut()
+}
+
+fn demand_what_is_no_default(condition: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    let Some(wanted) = condition.get("properties").and_then(Value::as_object) else { return };
+    let is_no_default = |name: &str, rule: &Value| {
+        let default = defaults.get(name).and_then(|own| own.get("default"));
+        let words = rule.get("enum").and_then(Value::as_array);
+        matches!((default, words), (Some(default), Some(words)) if !words.contains(default))
+    };
+    let demanded: Vec<Value> = wanted
+        .iter()
+        .filter(|(name, rule)| is_no_default(name, rule))
+        .map(|(name, _)| Value::from(name.as_str()))
+        .collect();
+    if !demanded.is_empty() {
+        condition.entry("required").or_insert(Value::Array(demanded));
+    }
+}
+
 /// Lets a reference stand where a text has to follow rules, as the gateway does.
 fn allow_references(schema: &mut Value) {
     match schema {
@@ -167,5 +210,25 @@ fn allow_references(schema: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_do_not_hold_of_what_is_left_to_its_default() {
+        let mut schema = json!({
+            "properties": {"policy": {"enum": ["local", "redis", "far"], "default": "local"}, "type": {"default": "server"}},
+            "if": {"properties": {"policy": {"enum": ["redis"]}}},
+            "then": {"properties": {"host": {"type": "string"}}, "required": ["host"]},
+            "else": {"if": {"properties": {"policy": {"enum": ["far"]}}}, "then": {"required": ["name"]}},
+            "allOf": [{"if": {"properties": {"type": {"enum": ["server"]}}}, "then": {"required": ["sni"]}}],
+        });
+        mind_defaults(&mut schema, &Map::new());
+        assert_eq!(schema["if"]["required"], json!(["policy"]));
+        assert_eq!(schema["else"]["if"]["required"], json!(["policy"]));
+        assert_eq!(schema["allOf"][0]["if"].get("required"), None, "the default fulfils it");
     }
 }

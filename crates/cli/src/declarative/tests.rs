@@ -257,6 +257,46 @@ fn a_sync_that_breaks_off_says_what_is_done_and_what_is_not() {
 }
 
 #[test]
+fn a_write_without_an_answer_is_not_called_not_applied() {
+    // The write arrives, and the connection ends without an answer.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let peer = std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::{BufRead, BufReader, Read, Write};
+            let mut reader = BufReader::new(stream.unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut header = String::new();
+                reader.read_line(&mut header).unwrap();
+                let Some((name, value)) = header.trim_end().split_once(": ") else { break };
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.parse().unwrap();
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            if first.starts_with("PUT") {
+                return;
+            }
+            let body = r#"{"total":0,"list":[]}"#;
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
+            write!(reader.get_mut(), "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    let sync = ["--server", &address, "--api-key", "k", "config", "sync", "-f", "-"];
+    let ended = Shell::new().typing(WHOLE).run(&sync);
+    peer.join().unwrap();
+    assert!(
+        ended.errors.contains(
+            "applied before that: nothing\napplied or not, since no answer came:\n- create upstreams/u\n\
+             not applied:\n- create consumer_groups/g\n"
+        ),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn a_deletion_waits_for_a_gateway_that_has_not_noticed_yet() {
     let used = (400, "{\"error_msg\":\"can not delete this upstream, route [1] is still using it now\"}");
     let server = gateway(

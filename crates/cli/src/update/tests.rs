@@ -141,6 +141,14 @@ fn a_refused_replacement_tells_of_merging() {
 }
 
 #[test]
+fn a_document_of_another_object_is_not_advised_to_be_merged() {
+    let server = ScriptedServer::start(&[(400, r#"{"error_msg":"wrong route id"}"#)]);
+    let ended =
+        Shell::with_server(&server).typing("id: b\nuri: /x\n").run(&["route", "update", "a", "-f", "-"]);
+    assert_eq!(ended.errors, "API error (status 400): wrong route id\n");
+}
+
+#[test]
 fn merging_is_that_of_the_admin_api() {
     let cases = [
         (json!({"a": {"x": 1, "y": 2}}), json!({"a": {"y": 3}}), json!({"a": {"x": 1, "y": 3}})),

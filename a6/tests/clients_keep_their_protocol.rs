@@ -316,3 +316,135 @@ fn a_reply_that_cannot_be_read_is_told_and_one_that_breaks_off_is_no_reply() {
         assert!(answer.text().contains(text), "{reply}: {}", answer.text());
     }
 }
+
+#[test]
+fn tokens_are_counted_beside_the_endpoint_and_never_asked_for_as_a_chat() {
+    let mock = mock();
+    let gateway = Setup::new().start();
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    for (provider, endpoint, target) in [
+        ("anthropic", "/proxy/v1/messages", "/proxy/v1/messages/count_tokens"),
+        ("openai", "/v1/chat/completions", "/v1/messages/count_tokens"),
+    ] {
+        let plugin = json!({"provider": provider, "auth": {"header": {"x-api-key": "sk"}},
+            "override": {"endpoint": format!("{}{endpoint}", mock.url())}});
+        gateway.put("routes/r", &json!({"uri": "/*", "plugins": {"ai-proxy": plugin}}));
+        mock.clear();
+        support::post(gateway.data, "/v1/messages/count_tokens", &[], &body);
+        assert_eq!(support::ledger(&mock, 1).remove(0).target, target, "{provider}");
+    }
+}
+
+#[test]
+fn what_an_instance_before_could_not_carry_is_not_told_of_the_one_that_answered() {
+    let (failing, mock) = (Scripted::start(Vec::new()), mock());
+    failing.set(vec![Step::Send(b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}".to_vec()), Step::Fin]);
+    let gateway = Setup::new().start();
+    let instance = |provider: &str, url: String, priority: u64| {
+        json!({"name": provider, "provider": provider, "weight": 1, "priority": priority,
+            "auth": {"header": {"x-api-key": "sk"}}, "override": {"endpoint": url}})
+    };
+    let instances = [instance("openai", failing.url(), 2), instance("anthropic", mock.url(), 1)];
+    let plugin = json!({"fallback_strategy": ["http_5xx"], "instances": instances});
+    gateway.put("routes/r", &json!({"uri": "/*", "plugins": {"ai-proxy-multi": plugin}}));
+    let case = cases().into_iter().next().unwrap();
+    let answer = case.ask(&gateway, false, &[]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let record = gateway.exactly(1).pop().unwrap();
+    assert_eq!(
+        (&record["dropped"], record["attempts"].as_array().unwrap().len()),
+        (&Value::Null, 2),
+        "{record}"
+    );
+}
+
+#[test]
+fn arguments_that_are_nested_deeply_are_the_providers_to_judge() {
+    let mock = mock();
+    let gateway = Setup::new().start();
+    let case = cases().into_iter().find(|case| case.name == "chat to messages").unwrap();
+    gateway.put("routes/r", &case.route(&mock.url(), &json!({})));
+    let arguments = format!("{{\"a\":{}{}}}", "[".repeat(2000), "]".repeat(2000));
+    let call = json!({"id": "t", "type": "function", "function": {"name": "f", "arguments": arguments}});
+    let body =
+        json!({"model": "m", "messages": [{"role": "assistant", "content": null, "tool_calls": [call]}]});
+    let answer = support::post(gateway.data, case.path, &[], &body);
+    assert_eq!(support::ledger(&mock, 1).len(), 1, "{}", answer.text());
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("recursion limit exceeded"), "{}", answer.text());
+}
+
+#[test]
+fn what_is_compressed_in_an_unknown_way_reaches_nobody() {
+    let upstream = Scripted::start(Vec::new());
+    let gateway = Setup::new().start();
+    let case = cases().into_iter().next().unwrap();
+    gateway.put("routes/r", &case.route(&upstream.url(), &json!({})));
+    for (status, kind, told) in [
+        ("200 OK", "text/event-stream", 502),
+        ("200 OK", "application/json", 502),
+        ("429 Too Many Requests", "application/json", 429),
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Encoding: odd\r\n");
+        upstream.set(vec![Step::Send(format!("{head}Content-Length: 3\r\n\r\nabc").into_bytes()), Step::Fin]);
+        let answer = case.ask(&gateway, true, &[]);
+        assert_eq!(answer.status, told, "{head}: {}", answer.text());
+        assert_eq!(answer.header("content-encoding"), None, "{head}");
+        assert_eq!(answer.json()["type"], "error", "{head}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_limit_that_the_last_piece_crosses_does_not_spoil_a_whole_stream() {
+    let upstream = Scripted::start(Vec::new());
+    let gateway = Setup::new().start();
+    for (name, events, error) in streams() {
+        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        gateway.put("routes/r", &case.route(&upstream.url(), &json!({"max_stream_duration_ms": 200})));
+        let (first, rest) = events.split_at(1);
+        upstream.set(vec![
+            Step::Send(HEAD.as_bytes().to_vec()),
+            Step::Send(chunk(first.concat().as_bytes())),
+            Step::Pause(Duration::from_millis(400)),
+            Step::Send(chunk(rest.concat().as_bytes())),
+            Step::Send(chunk("")),
+        ]);
+        let answer = case.ask(&gateway, true, &[]);
+        assert!(answer.clean_end && !answer.text().contains(error), "{name}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_limit_counts_what_the_provider_sent_and_not_what_became_of_it() {
+    let reply = r#"{"content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":2,"output_tokens":3}}"#;
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let upstream = Scripted::start(Vec::new());
+    let gateway = Setup::new().start();
+    let case = cases().into_iter().find(|case| case.name == "chat to messages").unwrap();
+    let rewrite = json!({"filters": [{"regex": "Hi", "replace": "Ho"}]});
+    for (requests, (limit, rewrites, status)) in
+        [(reply.len(), false, 200), (reply.len(), true, 200), (reply.len() - 1, false, 502)]
+            .into_iter()
+            .enumerate()
+    {
+        let mut route = case.route(&upstream.url(), &json!({"max_response_bytes": limit}));
+        if rewrites {
+            route["plugins"]["response-rewrite"] = rewrite.clone();
+        }
+        gateway.put("routes/r", &route);
+        let sent = format!("{head}Content-Length: {}\r\n\r\n{reply}", reply.len());
+        upstream.set(vec![Step::Send(sent.into_bytes()), Step::Fin]);
+        let answer = case.ask(&gateway, false, &[]);
+        assert_eq!((answer.status, answer.clean_end), (status, true), "{limit}: {}", answer.text());
+        let record = gateway.exactly(requests + 1).pop().unwrap();
+        if status == 200 {
+            let said = if rewrites { "Ho" } else { "Hi" };
+            assert_eq!(answer.json()["choices"][0]["message"]["content"], said);
+            assert_eq!(
+                (&record["outcome"], &record["prompt_tokens"], &record["completion_tokens"]),
+                (&json!("complete"), &json!(2), &json!(3)),
+                "{record}"
+            );
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! The scanner takes what serde_json's grammar takes, in slices as in one go, and a splice is the edit of the tree that
-//! leaves every other member's bytes alone.
+//! leaves every other member's bytes alone. A walk over one level finds what the scanner finds.
 //!
 //! An input is a line of choices (lengths of slices, and edits), then the text. serde_json judges by `RawValue`, which
 //! has no opinion on the range of numbers, on nesting, or on a `\u` escape that is half a character, as the scanner.
@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use a6_codec::json::{Document, Edit, JsonError, Member, Root, Scanner, merge, splice};
+use a6_codec::json::{Document, Edit, JsonError, Member, Root, Scanner, items_of, members_of, merge, splice};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -50,6 +50,22 @@ fn check_verdict(scanned: &Result<Document, JsonError>, text: &[u8]) {
     }
 }
 
+/// A walk over one level finds what the scan found.
+fn check_walk(document: &Document, text: &[u8]) {
+    let members = members_of(text).map(|found| found.collect::<Vec<_>>());
+    assert_eq!(members.as_ref(), (document.root == Root::Object).then_some(&document.members));
+    let items = items_of(text).map(|found| {
+        found
+            .inspect(|item| assert!(Document::scan(&text[item.clone()]).is_ok(), "an item at {item:?}"))
+            .count()
+    });
+    let expected = match document.root {
+        Root::Array { items } => Some(items),
+        Root::Object | Root::Scalar => None,
+    };
+    assert_eq!(items, expected);
+}
+
 fn edits<'k>(choices: &[u8], keys: &[&'k str]) -> Vec<Edit<'k>> {
     let edit = |choice: &u8| {
         let choice = number(*choice);
@@ -83,6 +99,10 @@ pub(crate) fn property(input: &[u8]) {
     let sliced = scan_in_slices(choices, text);
     // Which of two faults is met first depends on the slices; that there is one does not.
     assert_eq!(scanned.as_ref().ok().map(parts), sliced.as_ref().ok().map(parts), "whole and in slices");
+
+    if let Ok(document) = &scanned {
+        check_walk(document, text);
+    }
 
     // A number out of range or half a character have no tree, and no other text is an object.
     let (Ok(document), Ok(Value::Object(tree))) = (scanned, serde_json::from_slice(text)) else { return };

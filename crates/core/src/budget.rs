@@ -64,6 +64,18 @@ impl Reservation {
         }
         granted
     }
+
+    /// How many bytes are reserved.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives back what is reserved beyond so many bytes.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let beyond = self.bytes.saturating_sub(bytes);
+        self.budget.shared.used.fetch_sub(beyond, Ordering::Relaxed);
+        self.bytes -= beyond;
+    }
 }
 
 impl Drop for Reservation {
@@ -87,6 +99,10 @@ mod tests {
         drop(first);
         assert_eq!(budget.used(), 40);
         assert!(second.grow(60));
+        second.shrink_to(100);
+        assert_eq!(budget.used(), 100);
+        second.shrink_to(30);
+        assert_eq!((budget.used(), second.bytes()), (30, 30));
         drop(second);
         assert_eq!(budget.used(), 0);
     }

@@ -43,7 +43,10 @@ pub(crate) fn answer<P: Plugin>(answering: Answering<P>) -> Response<AnswerBody<
             if let Some(every) = instance.streaming_keepalive.filter(|_| may_comment) {
                 keep_alive = Some(Box::new(KeepAlive::new(every)));
             }
-            bound(&mut limits, &instance, reader.is_judged_stream());
+            // A reply that was converted has been held against its limit as the provider sent it.
+            if !matches!(reading, Reading::Told(_)) {
+                bound(&mut limits, &instance, reader.is_judged_stream());
+            }
             // The answer to HEAD has no body, and does not say how long another's would be.
             let is_silent = settlement.request.method() == Method::HEAD && framing == Framing::Empty;
             if !reader.is_judged_stream() && !has_frame_plugins && !is_silent {

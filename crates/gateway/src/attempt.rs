@@ -140,8 +140,22 @@ pub(crate) async fn prepare<P: Plugin>(
 ) -> Result<Ready, Fault> {
     let started = Instant::now();
     let Built { call, path, hides_usage, converting } = build(settlement, plan, instance).await?;
-    settlement.record.attempts.reserve_exact(1);
-    settlement.record.attempts.push(Attempt {
+    enter(&mut settlement.record, instance, path, started);
+    let worker = settlement.worker.clone();
+    // Leaves the attempt before, if there was one, for this one.
+    settlement.active = Some(worker.metrics.enter_model(&settlement.request, &settlement.record));
+    Ok(Ready { call, way_back: WayBack { started, hides_usage, converting } })
+}
+
+/// Enters an attempt that nothing could be sent for, such as without a token: who reads the log looks for the instance.
+pub(crate) fn note_unsent(record: &mut Record, instance: &Instance, started: Instant, fault: &Fault) {
+    enter(record, instance, "".into(), started);
+    note_fault(record, fault, instance.has_credentials);
+}
+
+fn enter(record: &mut Record, instance: &Instance, path: Arc<str>, started: Instant) {
+    record.attempts.reserve_exact(1);
+    record.attempts.push(Attempt {
         address: instance.address.clone(),
         instance: instance.name.clone(),
         status: None,
@@ -155,10 +169,6 @@ pub(crate) async fn prepare<P: Plugin>(
         header: None,
         response_bytes: 0,
     });
-    let worker = settlement.worker.clone();
-    // Leaves the attempt before, if there was one, for this one.
-    settlement.active = Some(worker.metrics.enter_model(&settlement.request, &settlement.record));
-    Ok(Ready { call, way_back: WayBack { started, hides_usage, converting } })
 }
 
 /// Sends the request to an instance and waits for the answer's head.
@@ -203,7 +213,7 @@ impl WayBack {
         let Some(converting) = self.converting.take() else { return Ok(self.sent(answer)) };
         let reading = converted::reply(settlement, converting, &mut answer).await;
         if let Err(fault) = &reading {
-            note_fault(&mut settlement.record, fault);
+            note_fault(&mut settlement.record, fault, true);
         }
         Ok(Sent { answer, reading: reading?, started: self.started, trial: None })
     }
@@ -229,7 +239,7 @@ pub(crate) fn note_result(record: &mut Record, result: &Result<Answer, Fault>) {
             attempt.connect = Some(answer.connect);
             attempt.header = Some(elapsed);
         }
-        Err(fault) => note_fault(record, fault),
+        Err(fault) => note_fault(record, fault, true),
     }
 }
 
@@ -238,15 +248,15 @@ pub(crate) fn note_class(record: &mut Record, instance: &Instance, result: &Resu
     if let Some(attempt) = record.attempts.last_mut() {
         attempt.class = match result {
             Ok(answer) => Class::of_status(answer.head.status, instance.has_credentials),
-            Err(fault) => Some(Class::of_fault(fault)),
+            Err(fault) => Some(Class::of_fault(fault, instance.has_credentials)),
         };
     }
 }
 
-pub(crate) fn note_fault(record: &mut Record, fault: &Fault) {
+pub(crate) fn note_fault(record: &mut Record, fault: &Fault, has_credentials: bool) {
     if let Some(attempt) = record.attempts.last_mut() {
         attempt.fault = Some(fault.kind);
-        attempt.class = Some(Class::of_fault(fault));
+        attempt.class = Some(Class::of_fault(fault, has_credentials));
         attempt.duration = Some(attempt.started.elapsed());
     }
 }

@@ -109,7 +109,7 @@ async fn shaped<P: Plugin>(
             Fault::client(FaultKind::BadRequest, StatusCode::BAD_REQUEST, error.to_string())
         })?;
     let described = way.client.describe(document, &text);
-    let translated = converted::request(&text, way, instance)?;
+    let translated = converted::request(&text, document, way, instance)?;
     let (text, document) = match &translated {
         Some(translated) => (translated.text.clone(), &translated.document),
         None => (text, document),
@@ -125,6 +125,8 @@ async fn shaped<P: Plugin>(
     let mut model = shaped.model.or_else(|| settlement.record.request_model.as_deref().map(str::to_owned));
     settlement.record.tool_count = described.tool_count;
     settlement.record.set_end_user(described.end_user.as_deref());
+    // What the attempt before could not carry this one may.
+    settlement.record.dropped = None;
     let converting = translated.map(|translated| {
         model = model.take().or(translated.model);
         settlement.record.dropped = translated.dropped;
@@ -140,7 +142,7 @@ fn open(lane: &Lane, instance: &Instance, request: &Request, wanted: Wanted<'_>)
     let (method, path, query): (_, Arc<str>, _) = match lane {
         Lane::Passing(path) => {
             let path: Arc<str> = match (path, &instance.account) {
-                (Some(path), _) => Arc::from(&**path),
+                (Some(path), _) => at_endpoint(path, path_of(request)),
                 // What is signed is sent in one way of writing only.
                 (None, Some(Account::Aws(_))) => Arc::from(sigv4::wire_path(path_of(request))),
                 (None, _) => Arc::from(path_of(request)),
@@ -170,6 +172,16 @@ fn open(lane: &Lane, instance: &Instance, request: &Request, wanted: Wanted<'_>)
         None => write(&mut head, &CONTENT_TYPE, b"application/json"),
     }
     Ok(Opening { method, path, head })
+}
+
+/// An endpoint's path names where requests go. What Anthropic's clients ask about messages, such as how many tokens they
+/// have, would be answered there as a chat, and paid for.
+fn at_endpoint(endpoint: &str, asked: &str) -> Arc<str> {
+    match asked.split_once("/v1/messages/") {
+        Some((_, about)) if endpoint.ends_with("/messages") => Arc::from(format!("{endpoint}/{about}")),
+        Some(_) => Arc::from(asked),
+        None => Arc::from(endpoint),
+    }
 }
 
 /// A request's path as it stands, encoded as it is sent.

@@ -8,13 +8,13 @@ use a6_codec::sse::events;
 use a6_core::{Fault, FaultKind, Retry};
 use a6_protocols::{
     Conversion, End, Envelope, Protocol, Recall, StreamConversion, StreamReader, Told, Unconvertible,
-    Unreadable,
+    Unreadable, Usage,
 };
 use a6_snapshot::{Instance, Plugin, Record, Way};
 use a6_upstream::{Answer, BodyEnd};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 
 use crate::answer::{Unknown, coding};
 use crate::framing;
@@ -48,15 +48,18 @@ pub(crate) struct Translated {
 ///
 /// # Errors
 /// The body is not what its protocol says, or a strict route's cannot be carried whole (400).
-pub(crate) fn request(text: &[u8], way: &Way, instance: &Instance) -> Result<Option<Translated>, Fault> {
+pub(crate) fn request(
+    text: &[u8],
+    document: &Document,
+    way: &Way,
+    instance: &Instance,
+) -> Result<Option<Translated>, Fault> {
     let Some(conversion) = way.conversion else { return Ok(None) };
-    let converted = conversion.request(text).map_err(Unconvertible::fault)?;
+    let converted = conversion.scanned_request(text, document).map_err(Unconvertible::fault)?;
     let converted =
         if instance.is_strict { converted.strict().map_err(Unconvertible::fault)? } else { converted };
     let text = Bytes::from(converted.body);
-    let document = Document::scan(&text).map_err(|error| {
-        Fault::gateway(FaultKind::Misconfigured, StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    })?;
+    let document = Document::written(&text);
     let (client, target) = (way.client, way.target);
     let converting = Box::new(Converting { conversion, client, target, recall: converted.recall });
     let dropped = (!converted.dropped.is_empty()).then(|| converted.dropped.into());
@@ -89,36 +92,46 @@ pub(crate) async fn reply<P: Plugin>(
     let status = answer.head.status;
     let kind = stream_kind(&answer.head.headers, status, settlement.record.stream);
     if kind.is_some() && status.is_success() && converting.conversion.streams() {
-        return Ok(Reading::Stream(converting));
+        // What nobody can look into is of the provider's protocol, and no answer for this client.
+        return coding(&answer.head.headers)
+            .map(|_| Reading::Stream(converting))
+            .map_err(|Unknown| odd_coding());
     }
     if answer.body.read_ahead(MAX_REPLY).await? {
         return Err(broken(FaultKind::LimitExceeded, "the provider's reply is too long to be converted"));
     }
     let framed = answer.body.end() == BodyEnd::Framed;
-    let text = inside(&mut answer.head.headers, answer.body.take_ahead())?;
+    let text = match inside(&mut answer.head.headers, answer.body.take_ahead()) {
+        // The status tells enough of an error that cannot be read.
+        Err(_) if !status.is_success() => {
+            answer.head.headers.remove(CONTENT_ENCODING);
+            Bytes::new()
+        }
+        read => read?,
+    };
     let Converting { conversion, recall, target, .. } = &*converting;
-    let told = read(*target, &text);
-    let body = if status.is_success() {
+    let (body, usage): (Bytes, _) = if status.is_success() {
         let record = &settlement.record;
         let id = format!("chatcmpl-{}", record.request_id);
         match conversion.reply(recall, &envelope(record, &id), &text) {
             Ok(converted) => {
                 label(&mut answer.head.headers);
-                converted.body.into()
+                (converted.body.into(), converted.usage)
             }
             // What is no JSON is for people, and passes as it is: so does APISIX. A cut reply would look like it.
-            Err(Unreadable::NotJson) if framed => text,
+            Err(Unreadable::NotJson) if framed => (text.clone(), None),
             Err(Unreadable::NotJson) => {
                 return Err(broken(FaultKind::UpstreamTruncated, "the provider's reply broke off"));
             }
             Err(unreadable) => return Err(unreadable.fault()),
         }
     } else if text.is_empty() && !status.is_client_error() && !status.is_server_error() {
-        text
+        (text.clone(), None)
     } else {
         label(&mut answer.head.headers);
-        conversion.error(status.as_u16(), &text).into()
+        (conversion.error(status.as_u16(), &text).into(), None)
     };
+    let told = told(*target, &text, usage);
     answer.head.framing = Framing::Length(body.len() as u64);
     answer.body.put_ahead(body);
     Ok(Reading::Told(told))
@@ -131,8 +144,11 @@ fn label(headers: &mut HeaderMap) {
     }
 }
 
-/// What a reply says of its cost, in the provider's own words.
-fn read(target: Protocol, text: &Bytes) -> Told {
+/// What a reply says in the provider's own words, of which the conversion may have read what it cost.
+fn told(target: Protocol, text: &Bytes, usage: Option<Usage>) -> Told {
+    if let Some(usage) = usage {
+        return Told { usage, has_tool_calls: target.calls_tool(text), is_whole: true };
+    }
     let mut reader = target.plain_reader();
     reader.push(text);
     // Whether it is whole was the transport's to tell, or the conversion's.
@@ -144,9 +160,7 @@ fn inside(headers: &mut HeaderMap, body: Bytes) -> Result<Bytes, Fault> {
     let coding = match coding(headers) {
         Ok(None) => return Ok(body),
         Ok(Some(coding)) => coding,
-        Err(Unknown) => {
-            return Err(broken(FaultKind::UpstreamProtocol, "the reply's content-encoding is unknown"));
-        }
+        Err(Unknown) => return Err(odd_coding()),
     };
     headers.remove(CONTENT_ENCODING);
     let undone = undo(coding, &body);
@@ -157,6 +171,10 @@ fn undo(coding: Coding, body: &[u8]) -> Option<Bytes> {
     let mut inflater = Inflater::new(coding, MAX_REPLY as usize);
     let inside = inflater.push(body).ok()?;
     inflater.is_at_end().then(|| inside.into())
+}
+
+fn odd_coding() -> Fault {
+    broken(FaultKind::UpstreamProtocol, "the reply's content-encoding is unknown")
 }
 
 /// An answer that another instance might have given better.
@@ -180,7 +198,8 @@ pub(crate) struct ConvertedStream {
 impl ConvertedStream {
     /// What the client sees of a run of whole events. The provider's reader looks on: it knows what they cost.
     pub(crate) fn run(&mut self, provider: &mut StreamReader, run: &[u8]) -> Bytes {
-        let mut out = Vec::new();
+        // Most of what a provider says of a piece of text is longer than what a client is told.
+        let mut out = Vec::with_capacity(run.len());
         for event in events(run) {
             provider.event(&event);
             self.events.event(&event, &mut out);
@@ -195,7 +214,17 @@ impl ConvertedStream {
             return self.events.event(&framing::event(frame), out);
         }
         let kind = text(":exception-type").or_else(|| text(":error-code")).unwrap_or("exception");
-        self.events.exception(kind, frame.payload(), out);
+        match text(":error-message") {
+            // An error, unlike an exception, says all in its headers.
+            Some(message) if frame.payload().is_empty() => {
+                self.events.exception(
+                    kind,
+                    serde_json::json!({"message": message}).to_string().as_bytes(),
+                    out,
+                );
+            }
+            _ => self.events.exception(kind, frame.payload(), out),
+        }
     }
 
     /// The provider's stream has ended, as its transport says. Appends what the client still sees.

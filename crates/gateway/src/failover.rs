@@ -5,16 +5,16 @@ mod beside;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use a6_core::{Blame, Fault, FaultKind};
-use a6_snapshot::{Class, Evidence, Exchange, Fallback, Group, Plan, Plugin, Trial};
+use a6_snapshot::{Class, Evidence, Exchange, Fallback, Group, Instance, Plan, Plugin, Trial};
 use a6_upstream::balance::choose_member;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 
 use self::beside::{Asked, ask_two};
-use crate::attempt::{Answering, Sent, answering, note_fault, refuse, try_instance};
+use crate::attempt::{Answering, Sent, answering, note_fault, note_unsent, refuse, try_instance};
 use crate::forward::hash_key;
 use crate::headers::stream_kind;
 use crate::settle::{Refused, Settlement};
@@ -44,6 +44,7 @@ pub(crate) async fn attempt<P: Plugin>(
         if let Err(stop) = phases::before_proxy(&mut settlement).await {
             return Err(settlement.refuse(stop));
         }
+        let held = settlement.body.held();
         let Tried { place: answered, beside, result } =
             try_member(&mut settlement, &plan, &group, place, &tried).await;
         place = answered;
@@ -66,6 +67,8 @@ pub(crate) async fn attempt<P: Plugin>(
                 if let Ok(sent) = result {
                     let_go(&mut settlement, sent).await;
                 }
+                // Neither what was sent nor what was read ahead is there any more.
+                settlement.body.hold_only(held);
                 place = other;
             }
             // Nobody else is left: what the last one said, as a bad gateway's.
@@ -128,11 +131,11 @@ async fn try_member<P: Plugin>(
         && !is_last
         && let Err(fault) = hold(settlement, plan, group, place, sent).await
     {
-        note_fault(&mut settlement.record, &fault);
+        note_fault(&mut settlement.record, &fault, group.members[place].instance.has_credentials);
         result = Err(fault);
     }
     if let Some(trial) = &mut trial {
-        judge(trial, settlement, &result);
+        judge(trial, settlement, &group.members[place].instance, &result);
     }
     Tried { place, beside, result: result.map(|sent| Sent { trial, ..sent }) }
 }
@@ -152,7 +155,15 @@ async fn ask<P: Plugin>(
         return Box::pin(ask_two(settlement, plan, group, place, tried, after)).await;
     }
     let trial = Trial::begin(group, place, settlement.record.request_model.as_deref()).map(Box::new);
-    let result = try_instance(settlement, plan, &group.members[place].instance).await;
+    let instance = &group.members[place].instance;
+    let (entered, began) = (settlement.record.attempts.len(), Instant::now());
+    let result = try_instance(settlement, plan, instance).await;
+    if let Err(fault) = &result
+        && fault.blame != Blame::Client
+        && settlement.record.attempts.len() == entered
+    {
+        note_unsent(&mut settlement.record, instance, began, fault);
+    }
     Asked { place, beside: None, trial, result }
 }
 
@@ -174,11 +185,17 @@ async fn hold<P: Plugin>(
         if !(fallback.on_5xx || fallback.on_429 || !fallback.statuses.is_empty()) {
             return Ok(());
         }
-        let (protocol, address) = (sent.protocol(plan), &group.members[place].instance.address);
-        return match stream_start::hold(&mut sent.answer, protocol, asked, address).await {
+        let (protocol, instance) = (sent.protocol(plan), &group.members[place].instance);
+        return match stream_start::hold(&mut sent.answer, protocol, asked, &instance.address).await {
             Err(fault) if fallback.covers(fault.status) => Err(fault),
-            // An error that is nobody else's business passes as the provider has told it.
-            Err(_) | Ok(()) => Ok(()),
+            // An error that is nobody else's business passes as the provider has told it. Whom it speaks against is known.
+            Err(fault) => {
+                if let Some(attempt) = settlement.record.attempts.last_mut() {
+                    attempt.class = Some(Class::of_fault(&fault, instance.has_credentials));
+                }
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         };
     }
     if !fallback.covers(StatusCode::BAD_GATEWAY) {
@@ -195,7 +212,12 @@ async fn hold<P: Plugin>(
 }
 
 /// What the breaker and the balancer are told. How a good answer ends is told at its end.
-fn judge<P: Plugin>(trial: &mut Trial, settlement: &Settlement<P>, result: &Result<Sent, Fault>) {
+fn judge<P: Plugin>(
+    trial: &mut Trial,
+    settlement: &Settlement<P>,
+    instance: &Instance,
+    result: &Result<Sent, Fault>,
+) {
     match result {
         Ok(sent) => {
             let class = settlement.record.attempts.last().and_then(|attempt| attempt.class);
@@ -204,7 +226,7 @@ fn judge<P: Plugin>(trial: &mut Trial, settlement: &Settlement<P>, result: &Resu
             }
         }
         Err(fault) => {
-            trial.judge(Evidence::of(Some(Class::of_fault(fault)), None));
+            trial.judge(Evidence::of(Some(Class::of_fault(fault, instance.has_credentials)), None));
             // One that hangs is slow; one that refuses at once is not fast.
             if let (FaultKind::UpstreamTimeout, Some(attempt)) =
                 (fault.kind, settlement.record.attempts.last())
@@ -249,8 +271,13 @@ async fn let_go<P: Plugin>(settlement: &mut Settlement<P>, mut sent: Sent) {
     let _ = tokio::time::timeout(DRAIN_TIME, sent.answer.body.read_ahead(DRAINED)).await;
 }
 
-/// How long an answer asks to be left alone: `retry-after-ms`, else `retry-after` in seconds or as a date.
+/// How long an answer asks to be left alone. One that may be asked again at once has asked for nothing.
 fn pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    told_pause(headers, now).filter(|pause| !pause.is_zero())
+}
+
+/// `retry-after-ms`, else `retry-after` in seconds or as a date.
+fn told_pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(millis));

@@ -221,6 +221,7 @@ impl<P: Plugin> AnswerStream<P> {
                         self.trial.as_ref().filter(|_| last.is_none_or(|last| last.class.is_none()))
                     {
                         trial.observe(took);
+                        trial.begun();
                     }
                 }
                 self.limits.seen += data.len() as u64;
@@ -296,6 +297,10 @@ impl<P: Plugin> AnswerStream<P> {
     }
 
     fn check_limits(&mut self) {
+        // The client has its protocol's end; an error event behind it would make a failure of what is whole.
+        if self.reader.is_complete() {
+            return;
+        }
         let limits = &self.limits;
         let exceeded = if limits.max_bytes.is_some_and(|max| limits.seen > max) {
             "max_response_bytes exceeded"

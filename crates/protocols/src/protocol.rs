@@ -146,6 +146,11 @@ impl Protocol {
         PlainReader::new(self.wire())
     }
 
+    /// Whether a plain answer calls a tool.
+    pub fn calls_tool(self, text: &[u8]) -> bool {
+        (self.wire().calls_tool)(text)
+    }
+
     /// The body that tells a client of a fault, in its own protocol.
     pub fn error_body(self, fault: &Fault) -> Bytes {
         (self.wire().error_body)(fault)

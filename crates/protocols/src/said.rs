@@ -16,8 +16,10 @@ pub fn event_text(event: &Value) -> Option<&str> {
 
 /// The text of a plain answer, whichever protocol it is of; none where it has none.
 pub fn answer_text(answer: &Value) -> Option<String> {
-    if let Some(text) = answer.pointer("/choices/0/message/content") {
-        return text.as_str().map(str::to_string);
+    if let Some(choices) = answer.get("choices").and_then(Value::as_array) {
+        let said = choices.iter().filter_map(|choice| choice.pointer("/message/content")?.as_str());
+        let texts: Vec<&str> = said.collect();
+        return (!texts.is_empty()).then(|| texts.join(" "));
     }
     // The parts of Anthropic Messages, of Bedrock Converse and of OpenAI Responses.
     let own = answer.get("content").or_else(|| answer.pointer("/output/message/content"));
@@ -25,7 +27,7 @@ pub fn answer_text(answer: &Value) -> Option<String> {
     let lists = own.into_iter().chain(items.filter_map(|item| item.get("content")));
     let parts = lists.filter_map(Value::as_array).flatten();
     let texts: Vec<&str> = parts.filter_map(|part| part.get("text")?.as_str()).collect();
-    (!texts.is_empty()).then(|| texts.concat())
+    (!texts.is_empty()).then(|| texts.join(" "))
 }
 
 #[cfg(test)]
@@ -53,7 +55,8 @@ mod tests {
         let answers = [
             (json!({"choices": [{"message": {"content": "a b"}}]}), Some("a b")),
             (json!({"choices": [{"message": {"content": null}}]}), None),
-            (json!({"content": [{"text": "a "}, {"type": "tool_use"}, {"text": "b"}]}), Some("a b")),
+            (json!({"choices": [{"message": {"content": "a"}}, {"message": {"content": "b"}}]}), Some("a b")),
+            (json!({"content": [{"text": "a"}, {"type": "tool_use"}, {"text": "b"}]}), Some("a b")),
             (json!({"output": {"message": {"content": [{"text": "a b"}]}}}), Some("a b")),
             (json!({"output": [{"type": "reasoning"}, {"content": [{"text": "a b"}]}]}), Some("a b")),
             (json!({"error": {"message": "no"}}), None),

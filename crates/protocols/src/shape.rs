@@ -245,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_is_turned_off_has_no_options() {
+        let shaping = Shaping { options: options(&[("stream", "false")]), ..Shaping::default() };
+        let body = r#"{"stream":true,"stream_options":{"include_usage":true},"x":1}"#;
+        assert_eq!(shaped(&shaping, body).0, r#"{"stream":false,"x":1}"#);
+    }
+
+    #[test]
     fn what_a_protocol_refuses_is_taken_out_whoever_wrote_it() {
         let shaping = Shaping { options: options(&[("stream", "true")]), ..Shaping::default() };
         for body in [r#"{"x":1}"#, r#"{"stream":false,"x":1}"#] {

@@ -140,7 +140,7 @@ impl Usage {
         newer(&mut self.reasoning, later.reasoning);
         newer(&mut self.total, later.total);
         if let (Some(prompt), Some(completion)) = (self.prompt, self.completion) {
-            self.total = Some(self.total.unwrap_or(0).max(prompt + completion));
+            self.total = Some(self.total.unwrap_or(0).max(prompt.saturating_add(completion)));
         }
     }
 

@@ -225,6 +225,16 @@ impl RequestBody {
         if self.reservation.grow(bytes) { Ok(()) } else { Err(overloaded()) }
     }
 
+    /// How many bytes are held.
+    pub fn held(&self) -> u64 {
+        self.reservation.bytes()
+    }
+
+    /// Gives back what was held beyond so many bytes, once it is gone.
+    pub fn hold_only(&mut self, bytes: u64) {
+        self.reservation.shrink_to(bytes);
+    }
+
     /// Puts other bytes in the place of what was read.
     ///
     /// # Errors

@@ -163,6 +163,17 @@ impl Breakers {
         is_probe
     }
 
+    /// A request that finds out whether the instance works again is being answered well so far: another may follow, however
+    /// long this answer takes. [`Breakers::settle`] must be told all the same.
+    pub fn begun(&self, model: &str) {
+        let mut entries = self.lock();
+        for scope in scopes(model) {
+            if let Some(breaker) = entries.get_mut(scope) {
+                breaker.is_probed = false;
+            }
+        }
+    }
+
     /// How a request for a model went; `is_probe` is what [`Breakers::enter`] has said.
     pub fn settle(&self, model: &str, evidence: Evidence, is_probe: bool, now: u64, limits: &BreakerLimits) {
         let has_entries = self.count.load(Ordering::Relaxed) > 0;
@@ -209,7 +220,8 @@ impl Breakers {
     }
 }
 
-/// What a failure speaks against. Credential and way are the same for all models.
+/// What a failure speaks against. The way is the same for all models; a credential may be good for some of them, and it may
+/// be the client who has named another.
 fn scope<'m>(
     entries: &mut HashMap<Box<str>, Breaker>,
     class: Class,
@@ -217,12 +229,13 @@ fn scope<'m>(
     now: u64,
     limits: &BreakerLimits,
 ) -> &'m str {
-    if matches!(class, Class::Network | Class::CredentialFault) {
+    if class == Class::Network {
         return WHOLE;
     }
     if entries.len() >= MAX_MODELS && !entries.contains_key(model) {
+        // One that has long been half-open is about a model that nobody asks for any more.
         let is_of_use = |breaker: &Breaker| {
-            breaker.until.is_some() || now.saturating_sub(breaker.since) <= millis(limits.within)
+            now.saturating_sub(breaker.until.unwrap_or(breaker.since)) <= millis(limits.within)
         };
         entries.retain(|_, breaker| is_of_use(breaker));
     }

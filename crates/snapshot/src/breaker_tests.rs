@@ -42,6 +42,22 @@ fn failures_in_a_row_open_it_and_a_probe_closes_it() {
 }
 
 #[test]
+fn a_long_answer_does_not_keep_others_away() {
+    let breakers = Breakers::default();
+    for _ in 0..3 {
+        ask(&breakers, "m", OVERLOAD, 0);
+    }
+    assert!(breakers.enter("m", 10_000));
+    assert_eq!(breakers.barred("m", 10_001), Some(10_000));
+    breakers.begun("m");
+    assert_eq!(breakers.barred("m", 10_002), None);
+    assert!(ask(&breakers, "m", Evidence::Good, 10_003));
+    // How the first one ends counts all the same.
+    breakers.settle("m", OVERLOAD, true, 60_000, &LIMITS);
+    assert_eq!(breakers.barred("m", 60_001), Some(70_000));
+}
+
+#[test]
 fn a_success_in_between_begins_the_count_anew() {
     let breakers = Breakers::default();
     for (now, evidence) in [OVERLOAD, OVERLOAD, Evidence::Good, OVERLOAD, OVERLOAD].into_iter().enumerate() {
@@ -78,14 +94,14 @@ fn the_pause_that_an_instance_asks_for_is_kept_within_bounds() {
 }
 
 #[test]
-fn credential_and_way_are_the_same_for_all_models() {
-    for class in [Class::Network, Class::CredentialFault] {
+fn the_way_is_the_same_for_all_models_and_a_credential_is_not() {
+    for (class, of_others) in [(Class::Network, Some(10_000)), (Class::CredentialFault, None)] {
         let breakers = Breakers::default();
-        for model in ["a", "b", "c"] {
-            ask(&breakers, model, Evidence::Bad(class, None), 0);
+        for _ in 0..3 {
+            ask(&breakers, "a", Evidence::Bad(class, None), 0);
         }
-        assert_eq!(breakers.barred("d", 1), Some(10_000), "{class:?}");
-        assert_eq!(breakers.barred("", 1), Some(10_000), "{class:?}");
+        assert_eq!(breakers.barred("a", 1), Some(10_000), "{class:?}");
+        assert_eq!((breakers.barred("d", 1), breakers.barred("", 1)), (of_others, of_others), "{class:?}");
     }
 }
 
@@ -109,4 +125,11 @@ fn invented_models_take_bounded_room() {
     assert!(breakers.all().len() <= MAX_MODELS + 1, "{}", breakers.all().len());
     // The rest counts together.
     assert_eq!(breakers.barred("another", 1), Some(10_000));
+    // Neither do those that have asked for a pause stay for ever.
+    let breakers = Breakers::default();
+    for number in 0..MAX_MODELS {
+        ask(&breakers, &format!("m{number}"), quota(1), 0);
+    }
+    ask(&breakers, "new", quota(1), 40_000);
+    assert_eq!((breakers.barred("other", 40_000), breakers.all().len()), (None, 1));
 }

@@ -31,12 +31,12 @@ impl Class {
         }
     }
 
-    /// Of an attempt that brought no answer.
-    pub fn of_fault(fault: &Fault) -> Self {
+    /// Of an attempt that brought no answer. `has_credentials` as for [`Class::of_status`].
+    pub fn of_fault(fault: &Fault, has_credentials: bool) -> Self {
         match (fault.blame, fault.kind) {
             // An answer's error, told in place of its first word.
             (Blame::Upstream, FaultKind::UpstreamError) => {
-                Self::of_status(fault.status, true).unwrap_or(Self::Overload)
+                Self::of_status(fault.status, has_credentials).unwrap_or(Self::Overload)
             }
             (Blame::Upstream, _) => Self::Network,
             // Such as a service account that gets no token.
@@ -137,7 +137,11 @@ mod tests {
             (gateway(FaultKind::Misconfigured), Class::CredentialFault),
         ];
         for (fault, expected) in cases {
-            assert_eq!(Class::of_fault(&fault), expected, "{fault:?}");
+            assert_eq!(Class::of_fault(&fault, true), expected, "{fault:?}");
         }
+        let refused =
+            Fault { status: StatusCode::UNAUTHORIZED, ..Fault::upstream(FaultKind::UpstreamError, "x") };
+        assert_eq!(Class::of_fault(&refused, true), Class::CredentialFault);
+        assert_eq!(Class::of_fault(&refused, false), Class::RequestFault);
     }
 }

@@ -41,6 +41,14 @@ impl Trial {
         self.evidence = evidence;
     }
 
+    /// It is being answered well so far. If it is the one that finds out whether the instance works again, the next may
+    /// come: the answer may be a long one, or its client slow.
+    pub fn begun(&self) {
+        if let Some(member) = self.member().filter(|_| self.is_probe) {
+            member.breakers.begun(member.model_for(self.model.as_deref()));
+        }
+    }
+
     /// Tells how long the first token took, or how long nobody sent one.
     pub fn observe(&self, latency: Duration) {
         if let Some(member) = self.member() {

@@ -34,6 +34,7 @@ pub(crate) fn summary(record: &Record) -> Option<Value> {
         ("completion_tokens", count(usage.completion)),
         ("total_tokens", count(usage.total)),
         ("cache_read_input_tokens", count(usage.cache_read)),
+        ("cache_creation_input_tokens", count(usage.cache_creation)),
         ("reasoning_tokens", count(usage.reasoning)),
         ("upstream_response_time", Some(millis(last))),
         ("stream", Some(flag(record.stream))),
@@ -79,6 +80,7 @@ mod tests {
         record.protocol = Some(a6_protocols::Protocol::OpenaiChat);
         record.set_model(Some("gpt-a"));
         record.usage.prompt = Some(5);
+        record.usage.cache_creation = Some(7);
         assert!(model_entry(&record).is_empty());
 
         record.model_log = Some(Box::new(ModelLog { summary: true, payload: None }));
@@ -87,6 +89,7 @@ mod tests {
         let summary = &entry["llm_summary"];
         assert_eq!(summary["model"], "gpt-a");
         assert_eq!((&summary["prompt_tokens"], &summary["reasoning_tokens"]), (&json!(5), &json!(0)));
+        assert_eq!(summary["cache_creation_input_tokens"], 7);
         assert_eq!((&summary["stream"], &summary["duration"]), (&json!("false"), &json!(0)));
 
         let mut payload = Payload::of(Some(br#"["hi"]"#));

@@ -79,7 +79,7 @@ impl UpstreamBody {
     pub fn take_ahead(&mut self) -> Bytes {
         match self.ahead.len() {
             1 => self.ahead.pop_front().unwrap_or_default(),
-            _ => self.ahead.drain(..).flatten().collect::<Vec<u8>>().into(),
+            _ => self.ahead.drain(..).collect::<Vec<_>>().concat().into(),
         }
     }
 

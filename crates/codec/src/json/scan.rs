@@ -213,7 +213,7 @@ fn error(at: usize, what: &'static str) -> JsonError {
     JsonError { at: at + 1, what }
 }
 
-fn skip_space(text: &[u8], mut at: usize) -> usize {
+pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
     }
@@ -221,7 +221,7 @@ fn skip_space(text: &[u8], mut at: usize) -> usize {
 }
 
 /// The end of the string whose opening quote is at `start`, and whether it may have escapes.
-fn string_end(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
+pub(super) fn string_end(text: &[u8], start: usize) -> Result<(usize, bool), JsonError> {
     if let Some(quote) = a6_simd::short_string(text, start) {
         return Ok((quote + 1, false));
     }

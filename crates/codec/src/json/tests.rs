@@ -163,6 +163,31 @@ fn the_last_of_two_equal_keys_is_read() {
     assert!(document.is_true(text, "s") && !document.is_true(text, "m"));
 }
 
+#[test]
+fn one_level_of_a_value_is_walked_over() {
+    let items = |text: &'static str| {
+        items_of(text.as_bytes()).map(|found| found.map(|item| &text[item]).collect::<Vec<_>>())
+    };
+    let cases: &[(&'static str, Option<&[&str]>)] = &[
+        ("[]", Some(&[])),
+        (" [ ] ", Some(&[])),
+        ("[1]", Some(&["1"])),
+        (
+            r#" [ -1.5e3 ,"]\",[" , [{}, [2]] ,null,{"a":"}"}]"#,
+            Some(&["-1.5e3", r#""]\",[""#, "[{}, [2]]", "null", r#"{"a":"}"}"#]),
+        ),
+        ("{}", None),
+        ("\"[]\"", None),
+        ("", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(items(text).as_deref(), *expected, "{text}");
+    }
+    assert!(
+        members_of(b"[{}]").is_none() && members_of(b"{}").is_some_and(|mut found| found.next().is_none())
+    );
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -200,6 +225,30 @@ proptest! {
             if let Some(document) = scanner.advance(&text, step).unwrap() { break document; }
         };
         prop_assert_eq!(whole.members, sliced.members);
+    }
+
+    #[test]
+    fn a_walk_finds_what_a_scan_finds(value in any_json(), is_pretty: bool) {
+        let text = if is_pretty { serde_json::to_vec_pretty(&value) } else { serde_json::to_vec(&value) };
+        let text = text.unwrap();
+        let document = Document::scan(&text).unwrap();
+        if document.root == Root::Object {
+            let written = Document::written(&text);
+            prop_assert_eq!((written.members, written.span), (document.members, document.span));
+        } else {
+            prop_assert!(members_of(&text).is_none());
+        }
+        let items = items_of(&text).map(|found| {
+            found.map(|item| serde_json::from_slice::<Value>(&text[item]).unwrap()).collect::<Vec<_>>()
+        });
+        prop_assert_eq!(items.as_ref(), value.as_array());
+    }
+
+    #[test]
+    fn a_walk_over_anything_ends(text in "[\\[{][\\[\\]{}\",:0 a\\\\]{0,32}") {
+        let ends = |found: usize| found <= text.len();
+        prop_assert!(members_of(text.as_bytes()).is_none_or(|found| ends(found.count())));
+        prop_assert!(items_of(text.as_bytes()).is_none_or(|found| ends(found.count())));
     }
 
     #[test]

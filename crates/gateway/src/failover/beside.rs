@@ -1,13 +1,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use a6_core::{Fault, FaultKind};
+use a6_core::{Blame, Fault, FaultKind};
 use a6_snapshot::{Class, Evidence, Group, Instance, Plan, Plugin, Trial};
 use a6_upstream::{Answer, Call};
 use http::StatusCode;
 
 use super::{next, pause};
-use crate::attempt::{Ready, Sent, WayBack, note_class, prepare, within_limits};
+use crate::attempt::{Ready, Sent, WayBack, note_class, note_unsent, prepare, within_limits};
 use crate::hedge::{Hedged, Side, hedge, note};
 use crate::phases;
 use crate::settle::Settlement;
@@ -44,13 +44,19 @@ pub(super) async fn ask_two<P: Plugin>(
     let asked = settlement.record.stream;
     let trial = trial(settlement, group, place);
     let instance = &group.members[place].instance;
+    let began = Instant::now();
     let Ready { call, way_back } = match prepare(settlement, plan, instance).await {
         Ok(ready) => ready,
-        Err(fault) => return Asked { place, beside: None, trial, result: Err(fault) },
+        Err(fault) => {
+            if fault.blame != Blame::Client {
+                note_unsent(&mut settlement.record, instance, began, &fault);
+            }
+            return Asked { place, beside: None, trial, result: Err(fault) };
+        }
     };
     let started = way_back.started;
     let one = One { place, trial, way_back };
-    let model = settlement.record.model.clone();
+    let (model, dropped) = (settlement.record.model.clone(), settlement.record.dropped.clone());
     let worker = settlement.worker.clone();
     let first = send(&worker, call, instance, asked, started);
     let mut other = None;
@@ -69,9 +75,13 @@ pub(super) async fn ask_two<P: Plugin>(
     let hedged = hedge(after, first, second, is_good).await;
     note(&mut settlement.record, at, &hedged, is_good);
     let is_seconds = hedged.is_seconds(is_good);
-    if other.is_some() && !is_seconds {
-        // The second one's model and place were noted last.
+    if !is_seconds {
+        // The second one's were noted last, maybe although nothing came of it.
         settlement.record.model = model;
+        settlement.record.dropped = dropped;
+    }
+    if other.is_some() && !is_seconds {
+        // So was its place.
         settlement.active = Some(worker.metrics.enter_model(&settlement.request, &settlement.record));
     }
     settle(settlement, group, at, hedged, (one, other, is_seconds)).await
@@ -160,6 +170,6 @@ fn is_good(result: &Result<Answer, Fault>) -> bool {
 fn class_of(result: &Result<Answer, Fault>, instance: &Instance) -> Option<Class> {
     match result {
         Ok(answer) => Class::of_status(answer.head.status, instance.has_credentials),
-        Err(fault) => Some(Class::of_fault(fault)),
+        Err(fault) => Some(Class::of_fault(fault, instance.has_credentials)),
     }
 }

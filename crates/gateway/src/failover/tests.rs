@@ -135,12 +135,13 @@ fn what_a_plugin_has_chosen_itself_is_asked_alone() {
 #[test]
 fn the_pause_that_an_answer_asks_for_is_read() {
     let now = httpdate::parse_http_date("Tue, 24 Nov 2026 10:00:00 GMT").unwrap();
-    let cases: [(&[(&str, &str)], Option<u64>); 9] = [
+    let cases: [(&[(&str, &str)], Option<u64>); 10] = [
         (&[], None),
         (&[("retry-after", "3")], Some(3_000)),
         (&[("retry-after", " 0.5 ")], Some(500)),
         (&[("retry-after", "Tue, 24 Nov 2026 10:00:07 GMT")], Some(7_000)),
-        (&[("retry-after", "Tue, 24 Nov 2026 09:00:00 GMT")], Some(0)),
+        (&[("retry-after", "Tue, 24 Nov 2026 09:00:00 GMT")], None),
+        (&[("retry-after", "0")], None),
         (&[("retry-after", "-1")], None),
         (&[("retry-after", "soon")], None),
         (&[("retry-after", "9"), ("retry-after-ms", "1200")], Some(1_200)),

@@ -2,18 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
 
 use super::dropped::Dropped;
-use super::json::{List, Members, Object, Text, asks_nothing, items, members, put, put_string};
+use super::json::{List, Members, Object, Raw, Text, asks_nothing, put, put_string};
 use super::model::Unread;
 use super::recall::{Envelope, Recall};
 use super::{Converted, Unconvertible};
 
-/// Writes a request. The model stands in the path at Vertex AI.
-pub(super) fn request(text: &str) -> Result<Converted, Unconvertible> {
+/// Writes a request of that length. The model stands in the path at Vertex AI.
+pub(super) fn request(body: &Members<'_>, length: usize) -> Result<Converted, Unconvertible> {
     let mut dropped = Dropped::default();
-    let body = members(text).ok_or_else(|| Unconvertible::new("the body is not a JSON object"))?;
     let input = body.get("input").ok_or_else(|| Unconvertible::new("`input` is required for embeddings"))?;
     let mut recall = Recall::default();
     for (name, raw) in body.iter() {
@@ -24,10 +22,10 @@ pub(super) fn request(text: &str) -> Result<Converted, Unconvertible> {
             _ => dropped.name(name),
         }
     }
-    let mut out = Vec::with_capacity(text.len() + 64);
+    let mut out = Vec::with_capacity(length + 64);
     let mut object = Object::begin(&mut out);
     let mut instances = List::begin(object.key("instances"));
-    match (Text::of(input), items(input.get())) {
+    match (Text::of(input), input.items()) {
         (Some(text), _) => put_instance(&mut instances, text),
         (None, Some(inputs)) => {
             for (at, input) in inputs.into_iter().enumerate() {
@@ -56,12 +54,13 @@ fn put_instance(instances: &mut List<'_>, text: Text<'_>) {
 }
 
 /// A text, or a list of tokens, which become words.
-fn put_item(instances: &mut List<'_>, input: &RawValue) -> Option<()> {
+fn put_item(instances: &mut List<'_>, input: Raw<'_>) -> Option<()> {
     if let Some(text) = Text::of(input) {
         put_instance(instances, text);
         return Some(());
     }
-    let words: Vec<&str> = items(input.get())?
+    let words: Vec<&str> = input
+        .items()?
         .into_iter()
         .map(|word| match Text::of(word) {
             Some(text) => Some(text.0),
@@ -81,7 +80,7 @@ pub(super) fn reply<'a>(
     if body.get("error").is_some() {
         return Err(Unread::Error(super::errors::of(body)));
     }
-    let predictions = body.get("predictions").and_then(|raw| items(raw.get()));
+    let predictions = body.get("predictions").and_then(|raw| raw.items());
     let predictions = predictions.ok_or(Unread::Invalid("vertex response missing predictions"))?;
     let mut total = 0_u64;
     let mut out = Vec::with_capacity(1024);
@@ -89,18 +88,19 @@ pub(super) fn reply<'a>(
     object.json("object", "\"list\"");
     let mut data = List::begin(object.key("data"));
     for (index, raw) in (0_u64..).zip(predictions) {
-        let embeddings = members(raw.get()).and_then(|prediction| prediction.object("embeddings"));
-        let embeddings = embeddings.ok_or(Unread::Invalid("invalid embedding in response"))?;
+        let embeddings = raw.members().and_then(|prediction| prediction.object("embeddings"));
+        let invalid = || Unread::Embedding(index + 1);
+        let embeddings = embeddings.ok_or_else(invalid)?;
         let counted = embeddings.object("statistics").and_then(|counts| tokens(counts.get("token_count")?));
         total = total.saturating_add(counted.unwrap_or(0));
         let values = embeddings.get("values").filter(|raw| raw.get().starts_with('['));
-        let values = values.ok_or(Unread::Invalid("invalid embedding in response"))?;
+        let values = values.ok_or_else(invalid)?;
         let mut item = Object::begin(data.item());
         item.json("object", "\"embedding\"");
         item.number("index", index);
         if recall.base64 {
             let numbers = serde_json::from_str::<Vec<f32>>(values.get());
-            let numbers = numbers.map_err(|_| Unread::Invalid("invalid embedding in response"))?;
+            let numbers = numbers.map_err(|_| invalid())?;
             let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
             put_string(item.key("embedding"), &STANDARD.encode(bytes));
         } else {
@@ -116,6 +116,6 @@ pub(super) fn reply<'a>(
 }
 
 /// Vertex AI counts in whole numbers, and may write them with a fraction of zero.
-fn tokens(raw: &RawValue) -> Option<u64> {
+fn tokens(raw: Raw<'_>) -> Option<u64> {
     raw.get().parse().ok().or_else(|| raw.get().strip_suffix(".0")?.parse().ok())
 }

@@ -26,7 +26,7 @@ pub(super) fn of<'a>(body: &Members<'a>) -> Trouble<'a> {
 
 /// The error that the body of a refused request tells of, whatever it is.
 pub(super) fn of_body(status: u16, text: &[u8]) -> Trouble<'_> {
-    let told = std::str::from_utf8(text).ok().and_then(members).map(|body| of(&body));
+    let told = std::str::from_utf8(text).ok().and_then(object).map(|body| of(&body));
     let mut trouble = told.unwrap_or_else(|| {
         let shown = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).trim().to_string();
         Trouble { kind: None, message: shown.into() }
@@ -38,6 +38,11 @@ pub(super) fn of_body(status: u16, text: &[u8]) -> Trouble<'_> {
         trouble.message = format!("the provider answered {status}").into();
     }
     trouble
+}
+
+/// The object that a body is; Gemini puts an error into a list of one.
+fn object(text: &str) -> Option<Members<'_>> {
+    members(text).or_else(|| members(text.trim().strip_prefix('[')?.strip_suffix(']')?))
 }
 
 /// Anthropic's word for a status; OpenAI's differ in little.

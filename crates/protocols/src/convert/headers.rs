@@ -30,7 +30,9 @@ pub(super) fn messages_to_chat(headers: &mut HeaderMap) {
 /// From a client of OpenAI's to Anthropic: the key moves, and the version is said.
 pub(super) fn chat_to_messages(headers: &mut HeaderMap) {
     if let Some(value) = headers.remove(AUTHORIZATION) {
-        let key = value.as_bytes().strip_prefix(b"Bearer ").and_then(|key| HeaderValue::from_bytes(key).ok());
+        let (scheme, key) = value.as_bytes().split_at_checked(7).unwrap_or_default();
+        let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+        let key = is_bearer.then(|| HeaderValue::from_bytes(key.trim_ascii()).ok()).flatten();
         if let Some(mut key) = key.filter(|_| !headers.contains_key(API_KEY)) {
             key.set_sensitive(true);
             headers.insert(API_KEY, key);
@@ -70,6 +72,16 @@ mod tests {
         let mut back = headers(&[("authorization", "Bearer k"), ("openai-organization", "o")]);
         chat_to_messages(&mut back);
         assert_eq!(back, headers(&[("x-api-key", "k"), ("anthropic-version", "2023-06-01")]));
+
+        for (authorization, key) in [("bearer  k", Some("k")), ("Basic k", None), ("Bear", None)] {
+            let mut sent = headers(&[("authorization", authorization)]);
+            chat_to_messages(&mut sent);
+            assert_eq!(
+                sent.get(API_KEY).map(HeaderValue::as_bytes),
+                key.map(str::as_bytes),
+                "{authorization}"
+            );
+        }
 
         let mut newer = headers(&[("anthropic-version", "2030-01-01")]);
         chat_to_messages(&mut newer);

@@ -2,11 +2,29 @@
 //! nor encoded again.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use a6_codec::json::{Document, Member, Root, items_of, members_of};
 use serde_json::value::RawValue;
+
+/// A value as it came, inside a text that was checked.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    pub(super) fn get(self) -> &'a str {
+        self.0
+    }
+
+    /// Its members, if it is an object.
+    pub(super) fn members(self) -> Option<Members<'a>> {
+        Members::collect(self.0, members_of(self.0.as_bytes())?)
+    }
+
+    /// Its items, if it is an array.
+    pub(super) fn items(self) -> Option<Vec<Raw<'a>>> {
+        items_of(self.0.as_bytes())?.map(|item| self.0.get(item).map(Raw)).collect()
+    }
+}
 
 /// What stands between the quotes of a JSON string, escapes and all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +32,8 @@ pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl<'a> Text<'a> {
     /// The string that a value is; none if it is something else.
-    pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
-        raw.get().strip_prefix('"')?.strip_suffix('"').map(Self)
+    pub(super) fn of(raw: Raw<'a>) -> Option<Self> {
+        raw.0.strip_prefix('"')?.strip_suffix('"').map(Self)
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -32,11 +50,31 @@ impl<'a> Text<'a> {
 }
 
 /// The members of an object in their order, without those that are `null`.
-pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, Raw<'a>)>);
 
 impl<'a> Members<'a> {
+    /// The members of a text that was scanned; none if it is no object.
+    pub(super) fn of(text: &'a str, document: &Document) -> Option<Self> {
+        let members = (document.root == Root::Object).then_some(&document.members)?;
+        Self::collect(text, members.iter().cloned())
+    }
+
+    fn collect(text: &'a str, found: impl Iterator<Item = Member>) -> Option<Self> {
+        let mut members = Vec::with_capacity(8);
+        for Member { key, escaped, value } in found {
+            let key = text.get(key.start + 1..key.end - 1)?;
+            // A name with half a surrogate pair is none.
+            let key = if escaped { Text(key).decoded()? } else { Cow::Borrowed(key) };
+            let value = text.get(value)?;
+            if value != "null" {
+                members.push((key, Raw(value)));
+            }
+        }
+        Some(Self(members))
+    }
+
     /// The value of the last member of that name.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
@@ -47,20 +85,20 @@ impl<'a> Members<'a> {
 
     /// The object of that name.
     pub(super) fn object(&self, name: &str) -> Option<Members<'a>> {
-        self.get(name).and_then(|raw| members(raw.get()))
+        self.get(name).and_then(Raw::members)
     }
 
     /// The items of the array of that name; none where there is no array.
-    pub(super) fn items(&self, name: &str) -> Vec<&'a RawValue> {
-        self.get(name).and_then(|raw| items(raw.get())).unwrap_or_default()
+    pub(super) fn items(&self, name: &str) -> Vec<Raw<'a>> {
+        self.get(name).and_then(Raw::items).unwrap_or_default()
     }
 
     /// The whole number of that name.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.get(name).and_then(|raw| raw.get().parse().ok())
+        self.get(name).and_then(|raw| raw.0.parse().ok())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
         self.0.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
@@ -71,47 +109,16 @@ impl<'a> Members<'a> {
 
 /// The members of a JSON object; none if the text is something else.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
-    serde_json::from_str(text).ok()
-}
-
-/// The items of a JSON array; none if the text is something else.
-pub(super) fn items(text: &str) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(text).ok()
-}
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = Vec::with_capacity(8);
-                while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-                    let value = map.next_value::<&'de RawValue>()?;
-                    if value.get() != "null" {
-                        found.push((key, value));
-                    }
-                }
-                Ok(Members(found))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
+    match Document::scan(text.as_bytes()) {
+        Ok(document) => Members::of(text, &document),
+        // The scanner is fast, but a reply may be nested deeper than it goes.
+        Err(_) => serde_json::from_str::<&RawValue>(text).ok().and_then(|_| Raw(text).members()),
     }
 }
 
 /// Whether a member asks for nothing: it may be left out without a word.
-pub(super) fn asks_nothing(raw: &RawValue) -> bool {
-    matches!(raw.get(), "false" | "0" | "0.0" | "[]" | "{}" | "\"\"")
+pub(super) fn asks_nothing(raw: Raw<'_>) -> bool {
+    matches!(raw.0, "false" | "0" | "0.0" | "[]" | "{}" | "\"\"")
 }
 
 /// Writes text that is JSON already.
@@ -171,9 +178,9 @@ impl<'o> Object<'o> {
     }
 
     /// A member as it came, if it did.
-    pub(super) fn raw(&mut self, name: &str, value: Option<&RawValue>) {
+    pub(super) fn raw(&mut self, name: &str, value: Option<Raw<'_>>) {
         if let Some(value) = value {
-            put(self.key(name), value.get());
+            put(self.key(name), value.0);
         }
     }
 

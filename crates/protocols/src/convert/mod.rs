@@ -29,10 +29,11 @@ mod tests;
 
 use std::borrow::Cow;
 
+use a6_codec::json::Document;
 use a6_core::{Fault, FaultKind, Wording};
 use http::{HeaderMap, StatusCode};
 
-use crate::Protocol;
+use crate::{Protocol, Usage};
 use dropped::Dropped;
 use json::{Members, Text};
 use model::{Request, Unread};
@@ -73,6 +74,8 @@ pub struct ConvertedReply {
     pub body: Vec<u8>,
     /// What the client's protocol has no place for, such as `content.citations`.
     pub dropped: Vec<String>,
+    /// What it cost, where that had to be read.
+    pub usage: Option<Usage>,
 }
 
 /// Why a request cannot be sent to a provider of another protocol. The text is for the client.
@@ -81,14 +84,14 @@ pub struct ConvertedReply {
 pub struct Unconvertible(Cow<'static, str>);
 
 /// Why a reply cannot be given to a client of another protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It is no JSON text.
     #[error("the provider's reply is not JSON")]
     NotJson,
     /// It is not what the provider's protocol says.
     #[error("{0}")]
-    Invalid(&'static str),
+    Invalid(Cow<'static, str>),
 }
 
 impl Unconvertible {
@@ -104,6 +107,10 @@ impl Unconvertible {
 }
 
 impl Unreadable {
+    fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(text.into())
+    }
+
     /// What ends the request.
     pub fn fault(self) -> Fault {
         let fault = Fault::upstream(FaultKind::UpstreamProtocol, self.to_string()).worded(Wording::Text);
@@ -139,22 +146,33 @@ impl Conversion {
 
     /// A request in the target's protocol.
     pub fn request(self, text: &[u8]) -> Result<Converted, Unconvertible> {
-        let text = std::str::from_utf8(text).map_err(|_| Unconvertible::new("the body is not UTF-8"))?;
+        let text = utf8(text)?;
+        self.convert(text, json::members(text))
+    }
+
+    /// The same for a text that was scanned already.
+    pub fn scanned_request(self, text: &[u8], document: &Document) -> Result<Converted, Unconvertible> {
+        let text = utf8(text)?;
+        self.convert(text, Members::of(text, document))
+    }
+
+    fn convert(self, text: &str, members: Option<Members<'_>>) -> Result<Converted, Unconvertible> {
+        let members = members.ok_or_else(|| Unconvertible::new("the body is not a JSON object"))?;
         let mut dropped = Dropped::default();
         let (request, body) = match self {
-            Self::EmbeddingsToPredict => return embeddings::request(text),
+            Self::EmbeddingsToPredict => return embeddings::request(&members, text.len()),
             Self::MessagesToChat => {
-                let request = anthropic::read_request(text, &mut dropped)?;
+                let request = anthropic::read_request(&members, &mut dropped)?;
                 let body = openai_chat::write_request(&request, &mut dropped);
                 (request, body)
             }
             Self::ChatToMessages => {
-                let request = openai_chat::read_request(text, &mut dropped)?;
+                let request = openai_chat::read_request(&members, &mut dropped)?;
                 let body = anthropic::write_request(&request, &mut dropped);
                 (request, body)
             }
             Self::ChatToConverse => {
-                let request = openai_chat::read_request(text, &mut dropped)?;
+                let request = openai_chat::read_request(&members, &mut dropped)?;
                 let body = bedrock::write_request(&request, &mut dropped);
                 (request, body)
             }
@@ -188,11 +206,14 @@ impl Conversion {
         let Some(body) = json::members(text) else { return Err(self.no_object(text)) };
         let mut dropped = Dropped::default();
         let written = self.written(&body, recall, envelope, &mut dropped);
-        let body = written.or_else(|unread| match unread {
-            Unread::Invalid(text) => Err(Unreadable::Invalid(text)),
-            Unread::Error(trouble) => Ok(self.put_error(&trouble)),
+        let (body, usage) = written.or_else(|unread| match unread {
+            Unread::Invalid(text) => Err(Unreadable::invalid(text)),
+            Unread::Embedding(index) => {
+                Err(Unreadable::invalid(format!("invalid embedding at index {index}")))
+            }
+            Unread::Error(trouble) => Ok((self.put_error(&trouble), None)),
         })?;
-        Ok(ConvertedReply { body, dropped: dropped.0 })
+        Ok(ConvertedReply { body, dropped: dropped.0, usage })
     }
 
     fn written<'a>(
@@ -201,17 +222,18 @@ impl Conversion {
         recall: &Recall,
         envelope: &Envelope<'_>,
         dropped: &mut Dropped,
-    ) -> Result<Vec<u8>, Unread<'a>> {
-        Ok(match self {
-            Self::MessagesToChat => {
-                anthropic::write_reply(&openai_chat::read_reply(body)?, envelope.model, recall)
-            }
-            Self::ChatToMessages => {
-                openai_chat::write_reply(&anthropic::read_reply(body, dropped)?, envelope)
-            }
-            Self::ChatToConverse => openai_chat::write_reply(&bedrock::read_reply(body, dropped)?, envelope),
-            Self::EmbeddingsToPredict => embeddings::reply(body, recall, envelope)?,
-        })
+    ) -> Result<(Vec<u8>, Option<Usage>), Unread<'a>> {
+        let reply = match self {
+            Self::MessagesToChat => openai_chat::read_reply(body)?,
+            Self::ChatToMessages => anthropic::read_reply(body, dropped)?,
+            Self::ChatToConverse => bedrock::read_reply(body, dropped)?,
+            Self::EmbeddingsToPredict => return Ok((embeddings::reply(body, recall, envelope)?, None)),
+        };
+        let written = match self {
+            Self::MessagesToChat => anthropic::write_reply(&reply, envelope.model, recall),
+            _ => openai_chat::write_reply(&reply, envelope),
+        };
+        Ok((written, Some(reply.usage)))
     }
 
     /// What is wrong with a text that is no JSON object, in APISIX's words where it has some.
@@ -220,9 +242,9 @@ impl Conversion {
             return Unreadable::NotJson;
         }
         match (self, text.trim_start().starts_with('[')) {
-            (Self::MessagesToChat, true) => Unreadable::Invalid("no choices in response"),
-            (Self::EmbeddingsToPredict, true) => Unreadable::Invalid("vertex response missing predictions"),
-            _ => Unreadable::Invalid("response body must be a table"),
+            (Self::MessagesToChat, true) => Unreadable::invalid("no choices in response"),
+            (Self::EmbeddingsToPredict, true) => Unreadable::invalid("vertex response missing predictions"),
+            _ => Unreadable::invalid("response body must be a table"),
         }
     }
 
@@ -256,6 +278,10 @@ impl Conversion {
             Self::EmbeddingsToPredict => None,
         }
     }
+}
+
+fn utf8(text: &[u8]) -> Result<&str, Unconvertible> {
+    std::str::from_utf8(text).map_err(|_| Unconvertible::new("the body is not UTF-8"))
 }
 
 /// The names of tools that had to change, as they are sent and as the client has them.

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::json::{Text, members, put, put_string, put_text};
+use super::json::{Raw, Text, members, put, put_string, put_text};
+use crate::Usage;
 
 /// A request for a completion.
 #[derive(Default)]
@@ -17,9 +16,9 @@ pub(super) struct Request<'a> {
     pub(super) tools: Vec<Tool<'a>>,
     pub(super) tool_choice: Option<ToolChoice<'a>>,
     pub(super) parallel_tool_calls: Option<bool>,
-    pub(super) max_tokens: Option<&'a RawValue>,
-    pub(super) temperature: Option<&'a RawValue>,
-    pub(super) top_p: Option<&'a RawValue>,
+    pub(super) max_tokens: Option<Raw<'a>>,
+    pub(super) temperature: Option<Raw<'a>>,
+    pub(super) top_p: Option<Raw<'a>>,
     pub(super) stop: Vec<Text<'a>>,
     pub(super) stream: Option<bool>,
     /// Whether the client of a stream wants its usage.
@@ -75,7 +74,7 @@ pub(super) enum Source<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Arguments<'a> {
     /// A JSON object, as Anthropic and Bedrock have it.
-    Object(&'a RawValue),
+    Object(Raw<'a>),
     /// A string that is to hold a JSON object, as OpenAI has it.
     Encoded(Text<'a>),
 }
@@ -111,7 +110,7 @@ pub(super) struct Tool<'a> {
     pub(super) name: Text<'a>,
     pub(super) description: Option<Text<'a>>,
     /// The JSON Schema of its arguments.
-    pub(super) schema: Option<&'a RawValue>,
+    pub(super) schema: Option<Raw<'a>>,
     pub(super) strict: Option<bool>,
 }
 
@@ -127,7 +126,7 @@ pub(super) enum ToolChoice<'a> {
 /// The JSON Schema that an answer shall follow.
 pub(super) struct Format<'a> {
     pub(super) name: Option<Text<'a>>,
-    pub(super) schema: &'a RawValue,
+    pub(super) schema: Raw<'a>,
 }
 
 /// A whole reply.
@@ -138,6 +137,19 @@ pub(super) struct Reply<'a> {
     pub(super) parts: Vec<Part<'a>>,
     pub(super) stop: Option<StopReason>,
     pub(super) tokens: Tokens,
+    /// The same as the provider counts it.
+    pub(super) usage: Usage,
+}
+
+impl Reply<'_> {
+    /// How many bytes its texts have.
+    pub(super) fn length(&self) -> usize {
+        let lengths = self.parts.iter().map(|part| match part {
+            Part::Text(text) | Part::Thinking(text) => text.0.len(),
+            Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. } => 0,
+        });
+        lengths.sum()
+    }
 }
 
 /// Why the model stopped.
@@ -170,6 +182,17 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
+    /// What a provider counts, where those of a cache stand beside the prompt's.
+    pub(super) fn of(usage: Usage) -> Self {
+        Self {
+            input: usage.prompt,
+            output: usage.completion,
+            cache_read: usage.cache_read,
+            cache_creation: usage.cache_creation,
+            reasoning: usage.reasoning,
+        }
+    }
+
     /// Takes over what a later report tells.
     pub(super) fn merge(&mut self, later: Self) {
         self.input = later.input.or(self.input);
@@ -198,7 +221,7 @@ pub(super) enum StreamEvent<'e> {
     /// More of the string of JSON that a tool is called with.
     ToolArguments { key: u64, fragment: Text<'e> },
     /// All that a tool is called with.
-    ToolInput { key: u64, input: &'e RawValue },
+    ToolInput { key: u64, input: Raw<'e> },
     /// Nothing more comes for this call.
     ToolStop { key: u64 },
     /// The model stopped.
@@ -222,6 +245,8 @@ pub(super) struct Trouble<'e> {
 pub(super) enum Unread<'a> {
     /// It is not what the protocol says.
     Invalid(&'static str),
+    /// The embedding at this place, counted from one, is none.
+    Embedding(u64),
     /// It is an error of the provider's.
     Error(Trouble<'a>),
 }

@@ -83,9 +83,17 @@ impl StreamConversion {
         if self.is_over() || (!is_frame && data.trim_ascii().is_empty()) {
             return;
         }
+        let is_chunk = matches!(event.name, None | Some(b"message" | b"error"));
+        // Only behind a start is there one like it.
+        if let Reader::OpenaiChat(reader) = &self.reader
+            && is_chunk
+            && let Some(text) = reader.next_text(data)
+        {
+            return self.write(&StreamEvent::Text(text), out);
+        }
         let Ok(data) = std::str::from_utf8(data) else { return self.malformed(out) };
         let read = match &mut self.reader {
-            Reader::OpenaiChat(_) if !matches!(event.name, None | Some(b"message" | b"error")) => return,
+            Reader::OpenaiChat(_) if !is_chunk => return,
             Reader::OpenaiChat(reader) => reader.read(data),
             Reader::Anthropic(reader) => reader.read(data, &mut self.dropped),
             Reader::Bedrock(_) if event.name == Some(b"exception".as_slice()) => {

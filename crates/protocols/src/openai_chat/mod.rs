@@ -3,11 +3,13 @@
 //! - `request.rs`: detection, and the edit that makes a stream tell its usage.
 //! - `start.rs`: what stands before the first word of a streamed answer.
 //! - `stream.rs`: the state machine of a streamed answer.
+//! - `template.rs`: chunks of a stream that differ in their text alone.
 //! - this file: plain answers and errors.
 
 mod request;
 mod start;
 mod stream;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,7 @@ use crate::wire::Wire;
 
 pub(crate) use request::describe;
 pub(crate) use stream::ChatStream;
+pub(crate) use template::Template;
 
 /// Its row.
 pub(crate) static WIRE: Wire = Wire {

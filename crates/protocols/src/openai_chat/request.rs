@@ -25,8 +25,13 @@ pub(crate) fn prepare(document: &Document, text: &[u8], shaping: &Shaping) -> Pr
     // Some servers take `1` or `"true"` for an answer.
     let stream = shaping.option("stream").or_else(|| document.get(text, "stream"));
     let streams = stream.is_some_and(|raw| raw != b"false" && raw != b"null");
-    if !streams || shaping.option("stream_options").is_some() {
+    if shaping.option("stream_options").is_some() {
         return Prepared::default();
+    }
+    if !streams {
+        // Turned off by the route: providers refuse the options of a stream that is none.
+        let are_stale = shaping.option("stream").is_some() && document.get(text, "stream_options").is_some();
+        return Prepared { removes: are_stale.then_some("stream_options"), ..Prepared::default() };
     }
     let present = document.get(text, "stream_options");
     let inner = present

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use a6_codec::sse::Event;
@@ -7,7 +8,7 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::told_usage;
+use super::{Template, told_usage};
 use crate::Usage;
 use crate::protocol::{End, Verdict};
 
@@ -74,11 +75,13 @@ impl ChatStream {
             self.done = true;
             return Verdict::Pass;
         }
-        if self.template.fits(data) {
+        if self.template.text(data).is_some() {
             return Verdict::Pass;
         }
         if is_plain_delta(data) {
-            self.template.learn(data);
+            if let Some(text) = place_of_text(data) {
+                self.template.learn(data, text);
+            }
             self.see(0, false);
             return Verdict::Pass;
         }
@@ -98,10 +101,11 @@ impl ChatStream {
 
     /// How the stream stands.
     pub(crate) fn end(&self) -> End {
-        if self.done {
-            End::Complete
-        } else if self.errored {
+        if self.errored {
+            // Some send `[DONE]` behind it.
             End::UpstreamError
+        } else if self.done {
+            End::Complete
         } else if !self.choices.is_empty() && self.choices.iter().all(|(_, finished)| *finished) {
             End::CompleteWithoutTerminal
         } else {
@@ -132,35 +136,11 @@ impl ChatStream {
     }
 }
 
-/// The chunks of one stream differ in their text alone. What stands before and behind it in one plain chunk is kept, so
-/// that the next ones are known by comparison.
-#[derive(Debug, Default)]
-struct Template {
-    before: Vec<u8>,
-    behind: Vec<u8>,
-}
-
-impl Template {
-    fn learn(&mut self, data: &[u8]) {
-        let Some(name) = NAMES.content.find(data) else { return };
-        let start = name + NAMES.content.needle().len();
-        let Some(length) = memchr::memchr2(b'"', b'\\', &data[start..]).filter(|at| data[start + at] == b'"')
-        else {
-            return;
-        };
-        self.before = data[..start].to_vec();
-        self.behind = data[start + length..].to_vec();
-    }
-
-    /// Whether a chunk is like the learnt one, with another text that has neither quotes nor escapes.
-    fn fits(&self, data: &[u8]) -> bool {
-        !self.behind.is_empty()
-            && data.len() >= self.before.len() + self.behind.len()
-            && data.starts_with(&self.before)
-            && data.ends_with(&self.behind)
-            && memchr::memchr2(b'"', b'\\', &data[self.before.len()..data.len() - self.behind.len()])
-                .is_none()
-    }
+/// Where the text of a plain chunk stands, if it has no escapes.
+fn place_of_text(data: &[u8]) -> Option<Range<usize>> {
+    let start = NAMES.content.find(data)? + NAMES.content.needle().len();
+    let end = start + memchr::memchr2(b'"', b'\\', &data[start..])?;
+    (data[end] == b'"').then_some(start..end)
 }
 
 /// Finds member names; built once, since a stream has one chunk per token.

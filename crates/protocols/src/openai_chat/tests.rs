@@ -32,6 +32,7 @@ fn a_stream_is_complete_only_in_a_terminal_state() {
         (&[tool, finish], End::CompleteWithoutTerminal),
         (&[quoted], End::Truncated),
         (&[delta, error], End::UpstreamError),
+        (&[error, "data: [DONE]"], End::UpstreamError),
         (&["data: not json"], End::Truncated),
         (&[": ping"], End::Truncated),
     ];

@@ -17,6 +17,7 @@ pub(super) use write_request::write as write_request;
 
 use super::json::{Members, Object, Text};
 use super::model::{StopReason, Tokens};
+use crate::Usage;
 
 fn stop_reason(word: Text<'_>) -> StopReason {
     match word.0 {
@@ -39,14 +40,15 @@ fn stop_word(reason: StopReason) -> &'static str {
     }
 }
 
-fn tokens(usage: &Members<'_>) -> Tokens {
-    Tokens {
-        input: usage.number("input_tokens"),
-        output: usage.number("output_tokens"),
-        cache_read: usage.number("cache_read_input_tokens"),
-        cache_creation: usage.number("cache_creation_input_tokens"),
-        reasoning: None,
+fn usage(told: &Members<'_>) -> Usage {
+    Usage {
+        prompt: told.number("input_tokens"),
+        completion: told.number("output_tokens"),
+        cache_read: told.number("cache_read_input_tokens"),
+        cache_creation: told.number("cache_creation_input_tokens"),
+        ..Usage::default()
     }
+    .summed()
 }
 
 /// Anthropic's SDKs cannot do without both numbers: what is unknown is 0 here, and unknown in the record.

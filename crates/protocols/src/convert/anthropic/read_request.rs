@@ -1,10 +1,8 @@
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::convert::Unconvertible;
 use crate::convert::dropped::Dropped;
-use crate::convert::json::{Members, Text, asks_nothing, items, members};
+use crate::convert::json::{Members, Raw, Text, asks_nothing};
 use crate::convert::model::{
     Arguments, Format, Media, Message, Part, Request, Role, Source, Tool, ToolChoice,
 };
@@ -17,10 +15,9 @@ const BILLING: &str = "x-anthropic-billing-header:";
 
 /// Reads a request.
 pub(in crate::convert) fn read<'a>(
-    text: &'a str,
+    body: &Members<'a>,
     dropped: &mut Dropped,
 ) -> Result<Request<'a>, Unconvertible> {
-    let body = members(text).ok_or_else(|| Unconvertible::new("the body is not a JSON object"))?;
     let mut request = Request::default();
     let mut format = None;
     for (name, raw) in body.iter() {
@@ -32,16 +29,19 @@ pub(in crate::convert) fn read<'a>(
             "max_tokens" => request.max_tokens = Some(raw),
             "temperature" => request.temperature = Some(raw),
             "top_p" => request.top_p = Some(raw),
-            "stop_sequences" => match items(raw.get()) {
+            "stop_sequences" => match raw.items() {
                 Some(sequences) => request.stop = sequences.into_iter().filter_map(Text::of).collect(),
                 None => dropped.name(name),
             },
             "tools" => tools(raw, &mut request, dropped),
             "tool_choice" => tool_choice(raw, &mut request, dropped),
             "metadata" => request.user = metadata(raw, dropped),
-            "service_tier" => request.service_tier = Text::of(raw).map(tier),
+            "service_tier" => match Text::of(raw) {
+                Some(word) => request.service_tier = Some(tier(word)),
+                None => dropped.name(name),
+            },
             "output_config" => {
-                let config = members(raw.get());
+                let config = raw.members();
                 for (member, value) in config.iter().flat_map(Members::iter) {
                     match member {
                         "effort" => {}
@@ -55,14 +55,14 @@ pub(in crate::convert) fn read<'a>(
         }
     }
     request.include_usage = true;
-    request.effort = effort(&body, dropped);
-    let own = body.get("output_format").filter(|raw| members(raw.get()).is_some_and(|own| !own.is_empty()));
+    request.effort = effort(body, dropped);
+    let own = body.get("output_format").filter(|raw| raw.members().is_some_and(|own| !own.is_empty()));
     request.format = own.or(format).and_then(|raw| schema(raw, dropped));
     request.messages = messages(body.get("messages"), dropped)?;
     Ok(request)
 }
 
-fn flag(raw: &RawValue) -> Option<bool> {
+fn flag(raw: Raw<'_>) -> Option<bool> {
     match raw.get() {
         "true" => Some(true),
         "false" => Some(false),
@@ -74,8 +74,11 @@ fn tier(word: Text<'_>) -> Text<'_> {
     if word.0 == "standard_only" { Text("default") } else { word }
 }
 
-fn metadata<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Option<Text<'a>> {
-    let metadata = members(raw.get())?;
+fn metadata<'a>(raw: Raw<'a>, dropped: &mut Dropped) -> Option<Text<'a>> {
+    let Some(metadata) = raw.members() else {
+        dropped.name("metadata");
+        return None;
+    };
     for (name, _) in metadata.iter().filter(|(name, _)| *name != "user_id") {
         dropped.inner("metadata", name);
     }
@@ -109,21 +112,23 @@ fn effort<'a>(body: &Members<'a>, dropped: &mut Dropped) -> Option<Text<'a>> {
     }))
 }
 
-fn schema<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Option<Format<'a>> {
-    let format = members(raw.get());
+fn schema<'a>(raw: Raw<'a>, dropped: &mut Dropped) -> Option<Format<'a>> {
+    let format = raw.members();
     let found = format.as_ref().filter(|format| format.text("type") == Some(Text("json_schema")));
     let schema = found.and_then(|format| format.get("schema"));
-    let schema = schema.filter(|schema| members(schema.get()).is_some_and(|members| !members.is_empty()));
+    let schema = schema.filter(|schema| schema.members().is_some_and(|members| !members.is_empty()));
     if schema.is_none() {
         dropped.name("output_format");
     }
     schema.map(|schema| Format { name: None, schema })
 }
 
-fn tools<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped) {
-    let Some(listed) = items(raw.get()) else { return dropped.name("tools") };
+fn tools<'a>(raw: Raw<'a>, request: &mut Request<'a>, dropped: &mut Dropped) {
+    let Some(listed) = raw.items() else { return dropped.name("tools") };
+    // Of two members of one name the last one counts.
+    request.tools.clear();
     for raw in listed {
-        let Some(tool) = members(raw.get()) else {
+        let Some(tool) = raw.members() else {
             dropped.name("tools");
             continue;
         };
@@ -148,8 +153,8 @@ fn tools<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped
     }
 }
 
-fn tool_choice<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped) {
-    let Some(choice) = members(raw.get()) else { return dropped.name("tool_choice") };
+fn tool_choice<'a>(raw: Raw<'a>, request: &mut Request<'a>, dropped: &mut Dropped) {
+    let Some(choice) = raw.members() else { return dropped.name("tool_choice") };
     let kind = choice.text("type").map_or("", |kind| kind.0);
     request.tool_choice = match (kind, choice.text("name")) {
         ("auto", _) => Some(ToolChoice::Auto),
@@ -166,14 +171,15 @@ fn tool_choice<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut D
     }
 }
 
-fn system<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped) {
+fn system<'a>(raw: Raw<'a>, request: &mut Request<'a>, dropped: &mut Dropped) {
     if let Some(text) = Text::of(raw) {
         request.system = vec![Cow::Borrowed(text.0)];
         return;
     }
-    let Some(blocks) = items(raw.get()) else { return dropped.name("system") };
+    let Some(blocks) = raw.items() else { return dropped.name("system") };
+    request.system.clear();
     for raw in blocks {
-        let block = members(raw.get());
+        let block = raw.members();
         let text = block.as_ref().filter(|block| block.text("type") == Some(Text("text")));
         let Some((block, text)) = text.and_then(|block| Some((block, block.text("text")?))) else {
             dropped.name("system");
@@ -204,14 +210,14 @@ fn unknown(block: &Members<'_>, known: &[&str], outer: &str, dropped: &mut Dropp
     }
 }
 
-fn messages<'a>(raw: Option<&'a RawValue>, dropped: &mut Dropped) -> Result<Vec<Message<'a>>, Unconvertible> {
-    let listed = raw.and_then(|raw| items(raw.get())).filter(|listed| !listed.is_empty());
+fn messages<'a>(raw: Option<Raw<'a>>, dropped: &mut Dropped) -> Result<Vec<Message<'a>>, Unconvertible> {
+    let listed = raw.and_then(|raw| raw.items()).filter(|listed| !listed.is_empty());
     let listed = listed.ok_or_else(|| Unconvertible::new("missing messages"))?;
     let mut messages = Vec::with_capacity(listed.len());
     for (at, raw) in listed.into_iter().enumerate() {
         let index = at + 1;
         let malformed = || Unconvertible::new(format!("invalid message at index {index}"));
-        let message = members(raw.get()).ok_or_else(malformed)?;
+        let message = raw.members().ok_or_else(malformed)?;
         let role = match message.text("role").ok_or_else(malformed)? {
             Text("user") => Role::User,
             Text("assistant") => Role::Assistant,
@@ -223,7 +229,7 @@ fn messages<'a>(raw: Option<&'a RawValue>, dropped: &mut Dropped) -> Result<Vec<
         messages.push(match Text::of(content) {
             Some(text) => Message { role, parts: vec![Part::Text(text)], is_plain: true },
             None => {
-                let blocks = items(content.get()).ok_or_else(no_content)?;
+                let blocks = content.items().ok_or_else(no_content)?;
                 let parts = blocks.into_iter().filter_map(|block| part(block, false, dropped)).collect();
                 Message { role, parts, is_plain: false }
             }
@@ -233,8 +239,8 @@ fn messages<'a>(raw: Option<&'a RawValue>, dropped: &mut Dropped) -> Result<Vec<
 }
 
 /// A block of a message, or of a tool's result, which holds neither calls nor results.
-fn part<'a>(raw: &'a RawValue, is_in_result: bool, dropped: &mut Dropped) -> Option<Part<'a>> {
-    let block = members(raw.get());
+fn part<'a>(raw: Raw<'a>, is_in_result: bool, dropped: &mut Dropped) -> Option<Part<'a>> {
+    let block = raw.members();
     let kind = block.as_ref().and_then(|block| block.text("type")).map_or("content", |kind| kind.0);
     let is_misplaced = is_in_result && kind.starts_with("tool_");
     let block = block.as_ref().filter(|_| !is_misplaced);
@@ -259,7 +265,7 @@ fn known_part<'a>(block: &Members<'a>, kind: &str, dropped: &mut Dropped) -> Opt
         }
         "tool_use" => {
             rest(&["id", "name", "input"]);
-            let input = block.get("input").filter(|input| members(input.get()).is_some());
+            let input = block.get("input").filter(|input| input.members().is_some());
             Some(Part::ToolCall {
                 id: block.text("id")?,
                 name: block.text("name")?,
@@ -273,8 +279,11 @@ fn known_part<'a>(block: &Members<'a>, kind: &str, dropped: &mut Dropped) -> Opt
                 Some(raw) => match Text::of(raw) {
                     Some(text) => vec![Part::Text(text)],
                     None => {
-                        let blocks = items(raw.get()).unwrap_or_default();
-                        blocks.into_iter().filter_map(|block| part(block, true, dropped)).collect()
+                        let blocks = raw.items();
+                        if blocks.is_none() {
+                            dropped.inner("messages", "tool_result.content");
+                        }
+                        blocks.into_iter().flatten().filter_map(|block| part(block, true, dropped)).collect()
                     }
                 },
             };

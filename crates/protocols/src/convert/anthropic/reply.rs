@@ -1,8 +1,8 @@
-use super::{put_usage, stop_reason, stop_word, tokens};
+use super::{put_usage, stop_reason, stop_word, usage};
 use crate::convert::dropped::Dropped;
 use crate::convert::errors;
-use crate::convert::json::{List, Members, Object, Text, members, put_string};
-use crate::convert::model::{Arguments, Part, Reply, StopReason, Unread};
+use crate::convert::json::{List, Members, Object, Text, put_string};
+use crate::convert::model::{Arguments, Part, Reply, StopReason, Tokens, Unread};
 use crate::convert::recall::Recall;
 
 /// Reads a reply.
@@ -18,19 +18,21 @@ pub(in crate::convert) fn read<'a>(
     }
     let mut parts = Vec::new();
     for raw in body.items("content") {
-        let block = members(raw.get());
+        let block = raw.members();
         let kind = block.as_ref().and_then(|block| block.text("type")).map_or("content", |kind| kind.0);
         match block.as_ref().and_then(|block| part(block, kind, dropped)) {
             Some(part) => parts.push(part),
             None => dropped.inner("content", kind),
         }
     }
+    let told = body.object("usage").as_ref().map(usage).unwrap_or_default();
     Ok(Reply {
         id: body.text("id"),
         model: body.text("model"),
         parts,
         stop: body.text("stop_reason").map(stop_reason),
-        tokens: body.object("usage").as_ref().map(tokens).unwrap_or_default(),
+        tokens: Tokens::of(told),
+        usage: told,
     })
 }
 
@@ -54,7 +56,7 @@ fn part<'a>(block: &Members<'a>, kind: &str, dropped: &mut Dropped) -> Option<Pa
 
 /// Writes a reply.
 pub(in crate::convert) fn write(reply: &Reply<'_>, model: Option<&str>, recall: &Recall) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(512 + reply.length());
     let mut body = Object::begin(&mut out);
     body.text("id", Some(reply.id.unwrap_or(Text(""))));
     body.json("type", "\"message\"");

@@ -1,4 +1,4 @@
-use super::{put_usage, stop_reason, stop_word, tokens};
+use super::{put_usage, stop_reason, stop_word, usage};
 use crate::convert::dropped::Dropped;
 use crate::convert::errors;
 use crate::convert::json::{Members, Object, Text, members, put, put_number, put_string, put_text};
@@ -25,7 +25,9 @@ impl Reader {
             "message_start" => {
                 let message = event.object("message")?;
                 found.push(StreamEvent::Start { id: message.text("id"), model: message.text("model") });
-                found.extend(message.object("usage").as_ref().map(tokens).map(StreamEvent::Usage));
+                found.extend(
+                    message.object("usage").as_ref().map(usage).map(Tokens::of).map(StreamEvent::Usage),
+                );
             }
             "content_block_start" => {
                 let index = event.number("index")?;
@@ -42,7 +44,9 @@ impl Reader {
                 }
             }
             "message_delta" => {
-                found.extend(event.object("usage").as_ref().map(tokens).map(StreamEvent::Usage));
+                found.extend(
+                    event.object("usage").as_ref().map(usage).map(Tokens::of).map(StreamEvent::Usage),
+                );
                 let reason = event.object("delta").and_then(|delta| delta.text("stop_reason"));
                 found.extend(reason.map(|word| StreamEvent::Stop(stop_reason(word))));
             }

@@ -12,8 +12,9 @@ pub(super) use write_request::write as write_request;
 
 use super::dropped::Dropped;
 use super::errors;
-use super::json::{Members, Text, members};
+use super::json::{Members, Text};
 use super::model::{Arguments, Part, Reply, StopReason, Tokens, Unread};
+use crate::Usage;
 
 fn stop_reason(word: Text<'_>) -> StopReason {
     match word.0 {
@@ -25,14 +26,16 @@ fn stop_reason(word: Text<'_>) -> StopReason {
     }
 }
 
-fn tokens(usage: &Members<'_>) -> Tokens {
-    Tokens {
-        input: usage.number("inputTokens"),
-        output: usage.number("outputTokens"),
-        cache_read: usage.number("cacheReadInputTokens"),
-        cache_creation: usage.number("cacheWriteInputTokens"),
+fn usage(told: &Members<'_>) -> Usage {
+    Usage {
+        prompt: told.number("inputTokens"),
+        completion: told.number("outputTokens"),
+        total: told.number("totalTokens"),
+        cache_read: told.number("cacheReadInputTokens"),
+        cache_creation: told.number("cacheWriteInputTokens"),
         reasoning: None,
     }
+    .summed()
 }
 
 /// Reads a reply.
@@ -46,7 +49,7 @@ pub(super) fn read_reply<'a>(body: &Members<'a>, dropped: &mut Dropped) -> Resul
     };
     let mut parts = Vec::new();
     for raw in message.items("content") {
-        let block = members(raw.get());
+        let block = raw.members();
         match block.as_ref().and_then(part) {
             Some(part) => parts.push(part),
             None => {
@@ -55,12 +58,14 @@ pub(super) fn read_reply<'a>(body: &Members<'a>, dropped: &mut Dropped) -> Resul
             }
         }
     }
+    let told = body.object("usage").as_ref().map(usage).unwrap_or_default();
     Ok(Reply {
         id: None,
         model: None,
         parts,
         stop: body.text("stopReason").map(stop_reason),
-        tokens: body.object("usage").as_ref().map(tokens).unwrap_or_default(),
+        tokens: Tokens::of(told),
+        usage: told,
     })
 }
 

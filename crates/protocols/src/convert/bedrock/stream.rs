@@ -1,10 +1,10 @@
 use std::borrow::Cow;
 
-use super::{stop_reason, tokens};
+use super::{stop_reason, usage};
 use crate::convert::dropped::Dropped;
 use crate::convert::errors;
 use crate::convert::json::{Members, Text, members};
-use crate::convert::model::{StopReason, StreamEvent, Trouble};
+use crate::convert::model::{StopReason, StreamEvent, Tokens, Trouble};
 
 /// Reads the frames of a stream.
 #[derive(Debug, Default)]
@@ -51,7 +51,9 @@ impl Reader {
                 found.push(StreamEvent::Stop(reason));
             }
             "metadata" => {
-                found.extend(event.object("usage").as_ref().map(tokens).map(StreamEvent::Usage));
+                found.extend(
+                    event.object("usage").as_ref().map(usage).map(Tokens::of).map(StreamEvent::Usage),
+                );
                 found.extend(self.stopped.then_some(StreamEvent::End));
             }
             // What may come one day.

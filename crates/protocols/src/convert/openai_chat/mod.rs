@@ -17,6 +17,7 @@ pub(super) use write_request::write as write_request;
 
 use super::json::{Members, Object, Text};
 use super::model::{StopReason, Tokens};
+use crate::Usage;
 
 /// A finish reason; none where it is empty, as some providers have it in every chunk.
 fn stop_reason(word: Text<'_>) -> Option<StopReason> {
@@ -38,21 +39,25 @@ fn stop_word(reason: StopReason) -> &'static str {
     }
 }
 
-/// OpenAI counts cached tokens among the prompt's, the others beside them.
-fn tokens(usage: &Members<'_>) -> Tokens {
-    let prompt = usage.object("prompt_tokens_details");
-    let completion = usage.object("completion_tokens_details");
-    let cache_read = prompt
-        .as_ref()
-        .and_then(|details| details.number("cached_tokens"))
-        .or_else(|| usage.number("prompt_cache_hit_tokens"));
-    Tokens {
-        input: usage.number("prompt_tokens").map(|all| all.saturating_sub(cache_read.unwrap_or(0))),
-        output: usage.number("completion_tokens"),
-        cache_read,
+fn usage(told: &Members<'_>) -> Usage {
+    let prompt = told.object("prompt_tokens_details");
+    let completion = told.object("completion_tokens_details");
+    let cached = prompt.as_ref().and_then(|details| details.number("cached_tokens"));
+    Usage {
+        prompt: told.number("prompt_tokens"),
+        completion: told.number("completion_tokens"),
+        total: told.number("total_tokens"),
+        cache_read: cached.or_else(|| told.number("prompt_cache_hit_tokens")),
         cache_creation: prompt.and_then(|details| details.number("cache_creation_input_tokens")),
         reasoning: completion.and_then(|details| details.number("reasoning_tokens")),
     }
+    .summed()
+}
+
+/// OpenAI counts cached tokens among the prompt's, the others beside them.
+fn tokens(usage: Usage) -> Tokens {
+    let input = usage.prompt.map(|all| all.saturating_sub(usage.cache_read.unwrap_or(0)));
+    Tokens { input, ..Tokens::of(usage) }
 }
 
 fn put_usage(out: &mut Vec<u8>, tokens: Tokens) {

@@ -1,20 +1,17 @@
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::convert::Unconvertible;
 use crate::convert::dropped::Dropped;
-use crate::convert::json::{Members, Text, asks_nothing, items, members};
+use crate::convert::json::{Members, Raw, Text, asks_nothing};
 use crate::convert::model::{
     Arguments, Format, Media, Message, Part, Request, Role, Source, Tool, ToolChoice,
 };
 
 /// Reads a request.
 pub(in crate::convert) fn read<'a>(
-    text: &'a str,
+    body: &Members<'a>,
     dropped: &mut Dropped,
 ) -> Result<Request<'a>, Unconvertible> {
-    let body = members(text).ok_or_else(|| Unconvertible::new("the body is not a JSON object"))?;
     let mut request = Request::default();
     for (name, raw) in body.iter() {
         match name {
@@ -22,7 +19,7 @@ pub(in crate::convert) fn read<'a>(
             "messages" => {}
             "stream" => request.stream = flag(raw),
             "stream_options" => {
-                let options = members(raw.get());
+                let options = raw.members();
                 let include = options.and_then(|options| options.get("include_usage").and_then(flag));
                 request.include_usage = include == Some(true);
             }
@@ -33,7 +30,7 @@ pub(in crate::convert) fn read<'a>(
             "stop" => {
                 request.stop = match Text::of(raw) {
                     Some(text) => vec![text],
-                    None => items(raw.get()).unwrap_or_default().into_iter().filter_map(Text::of).collect(),
+                    None => raw.items().unwrap_or_default().into_iter().filter_map(Text::of).collect(),
                 };
                 if request.stop.is_empty() && !asks_nothing(raw) {
                     dropped.name(name);
@@ -47,6 +44,8 @@ pub(in crate::convert) fn read<'a>(
             "safety_identifier" | "user" => {}
             "service_tier" => request.service_tier = Text::of(raw),
             "n" if raw.get() == "1" => {}
+            // Here 0 and an empty object ask for something, too.
+            "seed" | "web_search_options" => dropped.name(name),
             _ if asks_nothing(raw) => {}
             _ => dropped.name(name),
         }
@@ -57,7 +56,7 @@ pub(in crate::convert) fn read<'a>(
     Ok(request)
 }
 
-fn flag(raw: &RawValue) -> Option<bool> {
+fn flag(raw: Raw<'_>) -> Option<bool> {
     match raw.get() {
         "true" => Some(true),
         "false" => Some(false),
@@ -65,8 +64,8 @@ fn flag(raw: &RawValue) -> Option<bool> {
     }
 }
 
-fn format<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Option<Format<'a>> {
-    let format = members(raw.get());
+fn format<'a>(raw: Raw<'a>, dropped: &mut Dropped) -> Option<Format<'a>> {
+    let format = raw.members();
     let kind = format.as_ref().and_then(|format| format.text("type"));
     if kind == Some(Text("text")) {
         return None;
@@ -81,10 +80,12 @@ fn format<'a>(raw: &'a RawValue, dropped: &mut Dropped) -> Option<Format<'a>> {
     found
 }
 
-fn tools<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped) {
-    let Some(listed) = items(raw.get()) else { return dropped.name("tools") };
+fn tools<'a>(raw: Raw<'a>, request: &mut Request<'a>, dropped: &mut Dropped) {
+    let Some(listed) = raw.items() else { return dropped.name("tools") };
+    // Of two members of one name the last one counts.
+    request.tools.clear();
     for raw in listed {
-        let tool = members(raw.get());
+        let tool = raw.members();
         let function = tool.as_ref().and_then(|tool| tool.object("function"));
         let named = function.as_ref().and_then(|function| Some((function, function.text("name")?)));
         let Some((function, name)) = named else {
@@ -92,6 +93,13 @@ fn tools<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped
             dropped.inner("tools", kind.map_or("function", |kind| kind.0));
             continue;
         };
+        for (member, value) in tool.iter().flat_map(Members::iter).chain(function.iter()) {
+            let known =
+                matches!(member, "type" | "function" | "name" | "description" | "parameters" | "strict");
+            if !known && !asks_nothing(value) {
+                dropped.inner("tools", member);
+            }
+        }
         request.tools.push(Tool {
             name,
             description: function.text("description"),
@@ -101,8 +109,8 @@ fn tools<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped
     }
 }
 
-fn tool_choice<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut Dropped) {
-    let named = || members(raw.get())?.object("function")?.text("name");
+fn tool_choice<'a>(raw: Raw<'a>, request: &mut Request<'a>, dropped: &mut Dropped) {
+    let named = || raw.members()?.object("function")?.text("name");
     request.tool_choice = match Text::of(raw) {
         Some(Text("auto")) => Some(ToolChoice::Auto),
         Some(Text("none")) => Some(ToolChoice::None),
@@ -115,15 +123,15 @@ fn tool_choice<'a>(raw: &'a RawValue, request: &mut Request<'a>, dropped: &mut D
 }
 
 fn messages<'a>(
-    raw: Option<&'a RawValue>,
+    raw: Option<Raw<'a>>,
     request: &mut Request<'a>,
     dropped: &mut Dropped,
 ) -> Result<(), Unconvertible> {
-    let listed = raw.and_then(|raw| items(raw.get())).filter(|listed| !listed.is_empty());
+    let listed = raw.and_then(|raw| raw.items()).filter(|listed| !listed.is_empty());
     for (at, raw) in listed.ok_or_else(|| Unconvertible::new("missing messages"))?.into_iter().enumerate() {
         let index = at + 1;
         let malformed = || Unconvertible::new(format!("invalid message at index {index}"));
-        let message = members(raw.get()).ok_or_else(malformed)?;
+        let message = raw.members().ok_or_else(malformed)?;
         let (role, parts) = match message.text("role").ok_or_else(malformed)?.0 {
             "system" | "developer" => {
                 let texts = content(&message, dropped).ok_or_else(malformed)?;
@@ -186,7 +194,7 @@ fn assistant<'a>(message: &Members<'a>, dropped: &mut Dropped) -> Option<Vec<Par
     };
     parts.extend(message.text("refusal").map(Part::Text));
     for raw in message.items("tool_calls") {
-        let call = members(raw.get());
+        let call = raw.members();
         let part = call.and_then(|call| {
             let function = call.object("function")?;
             let arguments = Arguments::Encoded(function.text("arguments").unwrap_or(Text("{}")));
@@ -207,9 +215,12 @@ fn content<'a>(message: &Members<'a>, dropped: &mut Dropped) -> Option<Vec<Part<
         return Some(vec![Part::Text(text)]);
     }
     let mut parts = Vec::new();
-    for raw in items(raw.get())? {
-        let part = members(raw.get());
+    for raw in raw.items()? {
+        let part = raw.members();
         let kind = part.as_ref().and_then(|part| part.text("type")).map_or("content", |kind| kind.0);
+        if let Some(part) = &part {
+            unknown(part, &["type", kind], dropped);
+        }
         match part.and_then(|part| known_part(&part, kind, dropped)) {
             Some(part) => parts.push(part),
             None => dropped.inner("messages", kind),

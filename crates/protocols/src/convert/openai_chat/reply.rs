@@ -1,8 +1,6 @@
-use serde_json::value::RawValue;
-
-use super::{put_usage, stop_reason, stop_word, tokens};
+use super::{put_usage, stop_reason, stop_word, tokens, usage};
 use crate::convert::errors;
-use crate::convert::json::{List, Members, Object, Text, items, members, put_joined, put_string};
+use crate::convert::json::{List, Members, Object, Raw, Text, put_joined, put_string};
 use crate::convert::model::{Arguments, Part, Reply, StopReason, Unread};
 use crate::convert::recall::Envelope;
 
@@ -11,7 +9,7 @@ pub(in crate::convert) fn read<'a>(body: &Members<'a>) -> Result<Reply<'a>, Unre
     if body.get("error").is_some() {
         return Err(Unread::Error(errors::of(body)));
     }
-    let choice = body.items("choices").first().and_then(|raw| members(raw.get()));
+    let choice = body.items("choices").first().and_then(|raw| raw.members());
     let choice = choice.ok_or(Unread::Invalid("no choices in response"))?;
     let message = choice.object("message");
     let mut parts = Vec::new();
@@ -28,29 +26,31 @@ pub(in crate::convert) fn read<'a>(body: &Members<'a>) -> Result<Reply<'a>, Unre
         }
         parts.extend(message.items("tool_calls").into_iter().filter_map(call));
     }
+    let told = body.object("usage").as_ref().map(usage).unwrap_or_default();
     Ok(Reply {
         id: body.text("id"),
         model: body.text("model"),
         parts,
         stop,
-        tokens: body.object("usage").as_ref().map(tokens).unwrap_or_default(),
+        tokens: tokens(told),
+        usage: told,
     })
 }
 
 /// The texts of a content: one string, or parts, as some providers have it.
-fn texts(raw: &RawValue) -> Vec<Text<'_>> {
+pub(super) fn texts(raw: Raw<'_>) -> Vec<Text<'_>> {
     let found = match Text::of(raw) {
         Some(text) => vec![text],
         None => {
-            let parts = items(raw.get()).unwrap_or_default();
-            parts.into_iter().filter_map(|part| members(part.get())?.text("text")).collect()
+            let parts = raw.items().unwrap_or_default();
+            parts.into_iter().filter_map(|part| part.members()?.text("text")).collect()
         }
     };
     found.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-fn call(raw: &RawValue) -> Option<Part<'_>> {
-    let call = members(raw.get())?;
+fn call(raw: Raw<'_>) -> Option<Part<'_>> {
+    let call = raw.members()?;
     let function = call.object("function")?;
     Some(Part::ToolCall {
         id: call.text("id").unwrap_or(Text("")),
@@ -61,7 +61,7 @@ fn call(raw: &RawValue) -> Option<Part<'_>> {
 
 /// Writes a reply.
 pub(in crate::convert) fn write(reply: &Reply<'_>, envelope: &Envelope<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(512 + reply.length());
     let mut body = Object::begin(&mut out);
     match reply.id {
         Some(id) => body.text("id", Some(id)),

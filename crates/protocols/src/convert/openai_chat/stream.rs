@@ -1,8 +1,10 @@
-use super::{put_usage, stop_reason, stop_word, tokens};
+use super::reply::texts;
+use super::{put_usage, stop_reason, stop_word, tokens, usage};
 use crate::convert::errors;
 use crate::convert::json::{Members, Object, Text, members, put, put_number, put_string, put_text};
 use crate::convert::model::{StopReason, StreamEvent, Tokens, Trouble};
 use crate::convert::recall::{Envelope, Recall};
+use crate::openai_chat::Template;
 
 /// Reads the chunks of a stream; of several choices the first.
 #[derive(Debug, Default)]
@@ -11,9 +13,17 @@ pub(in crate::convert) struct Reader {
     refused: bool,
     /// The indices of the calls of tools seen so far.
     tools: Vec<u64>,
+    /// Of the last chunk that brought one piece of text and nothing else.
+    template: Template,
 }
 
 impl Reader {
+    /// The text of a chunk that is like one before it and brings another piece of text: most of a stream.
+    pub(in crate::convert) fn next_text<'e>(&self, data: &'e [u8]) -> Option<Text<'e>> {
+        let text = self.template.text(data).filter(|text| text.iter().all(|byte| *byte >= b' '))?;
+        std::str::from_utf8(text).ok().map(Text)
+    }
+
     /// The next chunk; `None` if it is none of this protocol.
     pub(in crate::convert) fn read<'e>(&mut self, data: &'e str) -> Option<Vec<StreamEvent<'e>>> {
         if data.trim() == "[DONE]" {
@@ -26,14 +36,19 @@ impl Reader {
         let mut found = Vec::with_capacity(3);
         let first = |choice: &Members<'_>| choice.number("index").unwrap_or(0) == 0;
         let choices = chunk.items("choices");
-        if let Some(choice) = choices.iter().filter_map(|raw| members(raw.get())).find(first) {
+        if let Some(choice) = choices.iter().filter_map(|raw| raw.members()).find(first) {
             if !self.started {
                 self.started = true;
                 found.push(StreamEvent::Start { id: chunk.text("id"), model: chunk.text("model") });
             }
             self.choice(&choice, &mut found);
         }
-        found.extend(chunk.object("usage").as_ref().map(tokens).map(StreamEvent::Usage));
+        found.extend(chunk.object("usage").as_ref().map(usage).map(tokens).map(StreamEvent::Usage));
+        if let [StreamEvent::Text(text)] = found.as_slice() {
+            // It is borrowed from the data.
+            let start = text.0.as_ptr().addr() - data.as_ptr().addr();
+            self.template.learn(data.as_bytes(), start..start + text.0.len());
+        }
         Some(found)
     }
 
@@ -41,13 +56,13 @@ impl Reader {
         if let Some(delta) = choice.object("delta") {
             let thinking = delta.text("reasoning_content").or_else(|| delta.text("reasoning"));
             found.extend(thinking.filter(|text| !text.is_empty()).map(StreamEvent::Thinking));
-            found.extend(delta.text("content").filter(|text| !text.is_empty()).map(StreamEvent::Text));
+            found.extend(delta.get("content").into_iter().flat_map(texts).map(StreamEvent::Text));
             if let Some(refusal) = delta.text("refusal").filter(|text| !text.is_empty()) {
                 self.refused = true;
                 found.push(StreamEvent::Text(refusal));
             }
             for raw in delta.items("tool_calls") {
-                if let Some(call) = members(raw.get()) {
+                if let Some(call) = raw.members() {
                     self.call(&call, found);
                 }
             }
@@ -58,7 +73,10 @@ impl Reader {
     }
 
     fn call<'e>(&mut self, call: &Members<'e>, found: &mut Vec<StreamEvent<'e>>) {
-        let Some(key) = call.number("index") else { return };
+        // Some providers leave the index out and send every call whole, with an id.
+        let has_id = call.text("id").is_some_and(|id| !id.is_empty());
+        let next = || self.tools.iter().max().map_or(0, |last| last.saturating_add(1));
+        let Some(key) = call.number("index").or_else(|| has_id.then(next)) else { return };
         let function = call.object("function");
         let word = |name| function.as_ref().and_then(|function| function.text(name));
         if !self.tools.contains(&key) {

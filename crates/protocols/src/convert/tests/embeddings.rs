@@ -70,6 +70,10 @@ fn predictions_become_embeddings() {
     assert_eq!(converted("base64"), expected(json!("AAAAPwAAAMA=")));
     for broken in [r#"{"predictions":[{}]}"#, r#"{"predictions":[{"embeddings":{"values":"x"}}]}"#] {
         let reply = Conversion::EmbeddingsToPredict.reply(&recall("float"), &ENVELOPE, broken.as_bytes());
-        assert_eq!(reply.unwrap_err(), Unreadable::Invalid("invalid embedding in response"), "{broken}");
+        assert_eq!(
+            reply.unwrap_err(),
+            Unreadable::Invalid("invalid embedding at index 1".into()),
+            "{broken}"
+        );
     }
 }

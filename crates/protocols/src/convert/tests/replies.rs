@@ -9,6 +9,14 @@ fn reply(conversion: Conversion, recall: &Recall, text: &str) -> Result<(Value, 
 }
 
 #[test]
+fn an_error_in_a_list_is_an_error() {
+    let body = br#"[{"error":{"code":400,"message":"bad key","status":"INVALID_ARGUMENT"}}]"#;
+    let told: Value = serde_json::from_slice(&Conversion::MessagesToChat.error(400, body)).unwrap();
+    let error = json!({"type": "invalid_request_error", "message": "bad key"});
+    assert_eq!(told, json!({"type": "error", "error": error}));
+}
+
+#[test]
 fn openais_replies_reach_anthropics_clients() {
     let converted = |message: Value, finish: Value, usage: Value| {
         let choice = json!({"index": 0, "message": message, "finish_reason": finish});
@@ -162,12 +170,20 @@ fn what_is_no_reply_is_told_apart() {
         (Conversion::MessagesToChat, "<html>", Unreadable::NotJson),
         (Conversion::MessagesToChat, "", Unreadable::NotJson),
         (Conversion::MessagesToChat, "{\"a\":", Unreadable::NotJson),
-        (Conversion::MessagesToChat, "null", Unreadable::Invalid("response body must be a table")),
-        (Conversion::MessagesToChat, "[1,2]", Unreadable::Invalid("no choices in response")),
-        (Conversion::MessagesToChat, r#"{"choices":[]}"#, Unreadable::Invalid("no choices in response")),
-        (Conversion::ChatToMessages, "{}", Unreadable::Invalid("no content in response")),
-        (Conversion::ChatToConverse, "{}", Unreadable::Invalid("no output in response")),
-        (Conversion::EmbeddingsToPredict, "[]", Unreadable::Invalid("vertex response missing predictions")),
+        (Conversion::MessagesToChat, "null", Unreadable::Invalid("response body must be a table".into())),
+        (Conversion::MessagesToChat, "[1,2]", Unreadable::Invalid("no choices in response".into())),
+        (
+            Conversion::MessagesToChat,
+            r#"{"choices":[]}"#,
+            Unreadable::Invalid("no choices in response".into()),
+        ),
+        (Conversion::ChatToMessages, "{}", Unreadable::Invalid("no content in response".into())),
+        (Conversion::ChatToConverse, "{}", Unreadable::Invalid("no output in response".into())),
+        (
+            Conversion::EmbeddingsToPredict,
+            "[]",
+            Unreadable::Invalid("vertex response missing predictions".into()),
+        ),
     ];
     for (conversion, text, expected) in cases {
         assert_eq!(reply(conversion, &Recall::default(), text), Err(expected), "{text}");

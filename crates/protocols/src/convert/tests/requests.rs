@@ -416,6 +416,24 @@ fn what_is_no_request_is_refused_with_its_reason() {
 }
 
 #[test]
+fn members_that_are_lost_within_others_are_named() {
+    let cached = json!({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}});
+    let function = json!({"name": "f", "x-odd": 1});
+    let body = json!({"model": "m", "seed": 0, "web_search_options": {},
+        "tools": [{"type": "function", "function": function}],
+        "messages": [{"role": "user", "content": [cached]}]});
+    for conversion in [Conversion::ChatToMessages, Conversion::ChatToConverse] {
+        let lost = converted(conversion, &body).1;
+        assert_eq!(lost, ["seed", "web_search_options", "tools.x-odd", "messages.cache_control"]);
+    }
+    let result = json!({"type": "tool_result", "tool_use_id": "t", "content": {"type": "text", "text": "x"}});
+    let body = json!({"model": "m", "max_tokens": 9, "metadata": "x", "service_tier": 5,
+        "messages": [{"role": "user", "content": [result]}]});
+    let lost = converted(Conversion::MessagesToChat, &body).1;
+    assert_eq!(lost, ["metadata", "service_tier", "messages.tool_result.content"]);
+}
+
+#[test]
 fn strict_names_what_would_be_lost() {
     let lossy = br#"{"messages":[{"role":"user","content":"x"}],"top_k":5,"container":"c"}"#;
     let refused = Conversion::MessagesToChat.request(lossy).unwrap().strict().unwrap_err();

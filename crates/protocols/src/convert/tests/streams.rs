@@ -52,6 +52,28 @@ fn openais_text_becomes_anthropics_events() {
 }
 
 #[test]
+fn a_chunk_like_the_one_before_it_is_read_as_any_other() {
+    let texts =
+        ["a", "é", "", "b", r#"\"q\""#, r"\\", r"\u00e9\n", "c", r#"x","refusal":"no"#, "d", "\u{1}", "e"];
+    // A space more or less, and no chunk is like the one before it.
+    let streamed = |spaces: [&str; 2]| {
+        let chunk = |(text, space): (&&str, &&str)| {
+            format!(
+                "data: {{\"id\":\"c\",{space}\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"
+            )
+        };
+        let provider: String = texts.iter().zip(spaces.iter().cycle()).map(chunk).collect();
+        run(Conversion::MessagesToChat, &Recall::default(), [provider.as_bytes()], true)
+    };
+    let alike = streamed(["", ""]);
+    assert_eq!(alike, streamed(["", " "]));
+    assert_eq!(alike.end, End::UpstreamError, "a raw control character is no JSON");
+    for delta in ["é", "b", r#"\"q\""#, r"\u00e9\n", "no", "d"] {
+        assert!(alike.text.contains(&format!("\"text\":\"{delta}\"}}")), "{delta}: {}", alike.text);
+    }
+}
+
+#[test]
 fn openais_thinking_text_and_tools_become_blocks_in_turn() {
     let call = |index: u64, id: Value, name: Value, arguments: &str| {
         let function = json!({"name": name, "arguments": arguments});
@@ -86,6 +108,25 @@ fn openais_thinking_text_and_tools_become_blocks_in_turn() {
     let stops = events.iter().filter(|event| event["type"] == "content_block_stop").count();
     assert_eq!(stops, 4);
     assert_eq!(events[events.len() - 2]["delta"]["stop_reason"], "tool_use");
+}
+
+#[test]
+fn what_openais_imitators_leave_out_or_write_otherwise_is_not_lost() {
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "w", "arguments": "{}"}});
+    let provider = [
+        chunk(json!({"content": [{"type": "text", "text": "so"}]}), Value::Null),
+        chunk(json!({"tool_calls": [call("t1"), call("t2")]}), Value::Null),
+        chunk(json!({"tool_calls": [call("t3")]}), Value::Null),
+        chunk(json!({}), json!("tool_calls")),
+        DONE.to_string(),
+    ]
+    .concat();
+    let whole = holds_for_every_cut(Conversion::MessagesToChat, &Recall::default(), &provider);
+    let events = data(&whole.text);
+    let ids: Vec<&Value> = events.iter().filter_map(|event| event.pointer("/content_block/id")).collect();
+    assert_eq!(ids, ["t1", "t2", "t3"]);
+    let texts: Vec<&Value> = events.iter().filter_map(|event| event.pointer("/delta/text")).collect();
+    assert_eq!(texts, ["so"]);
 }
 
 #[test]

@@ -80,6 +80,12 @@ impl Gateway {
         Ok(Self { port, admin, tool, report, serve, _mock: mock, _folder: folder })
     }
 
+    /// Stops the gateway and gives what the tool reports of it.
+    pub(crate) fn report(mut self) -> Result<String> {
+        self.serve.terminate()?;
+        std::fs::read_to_string(&self.report).context("reading the tool's report")
+    }
+
     /// Stops the gateway and gives what the tool counted.
     pub(crate) fn stop(mut self) -> Result<u64> {
         self.serve.terminate()?;

@@ -7,6 +7,7 @@
 //! - `tool.rs`: callgrind and strace: how they are started and what their reports say.
 //! - `client.rs`: one keep-alive connection, one request after the other.
 //! - `figures.rs`: the file of kept figures.
+//! - `link_order.rs`: `cargo xtask link-order`: which functions run together, for the linker.
 //! - `fuzz.rs`: `cargo xtask fuzz`: the fuzz targets of `fuzz/`, each for some minutes.
 
 #![allow(clippy::print_stdout)]
@@ -17,6 +18,7 @@ mod fuzz;
 mod gateway;
 mod instructions;
 mod lanes;
+mod link_order;
 mod scaling;
 mod tool;
 
@@ -35,6 +37,8 @@ struct Arguments {
 enum Chore {
     /// Counts instructions and system calls per request and compares them with bench/instructions.toml.
     Instructions(instructions::Arguments),
+    /// Finds out which functions run together and writes a6/link-order.txt.
+    LinkOrder,
     /// Feeds the parsers with what libFuzzer thinks of; needs nightly and cargo-fuzz, else says that it is skipped.
     Fuzz(fuzz::Arguments),
 }
@@ -42,6 +46,7 @@ enum Chore {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().chore {
         Chore::Instructions(arguments) => instructions::run(&arguments),
+        Chore::LinkOrder => link_order::run(),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
     }
 }

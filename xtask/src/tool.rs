@@ -21,7 +21,7 @@ impl Tool {
         match self {
             Self::Callgrind => {
                 command = Command::new("valgrind");
-                command.args(["--tool=callgrind", "--quiet"]);
+                command.args(["--tool=callgrind", "--quiet", "--demangle=no"]);
                 command.arg(format!("--callgrind-out-file={}", report.display()));
             }
             Self::Strace => {

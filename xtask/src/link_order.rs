@@ -43,18 +43,17 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A binary with its symbols. Its functions have the same names as those of the stripped one.
+/// A binary with its symbols, built as `./test` does, since another selection of packages has other features, and with them
+/// other names of functions.
 fn build(root: &Path) -> Result<PathBuf> {
-    let target = root.join("target/link-order");
     let status = Command::new("cargo")
-        .args(["build", "--locked", "--release", "-p", "a6", "--target-dir"])
-        .arg(&target)
-        .env("CARGO_PROFILE_RELEASE_STRIP", "none")
+        .args(["build", "--locked", "--release", "-p", "a6", "-p", "a6-bench", "-p", "xtask"])
+        .env("A6_SYMBOLS", "keep")
         .current_dir(root)
         .status()
         .context("starting cargo")?;
     ensure!(status.success(), "cargo build ended with {status}");
-    Ok(target.join("release/a6"))
+    Ok(root.join("target/release/a6"))
 }
 
 /// What callgrind reports of a whole life of the gateway, without requests or with some of a lane.

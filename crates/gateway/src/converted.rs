@@ -112,7 +112,7 @@ pub(crate) async fn reply<P: Plugin>(
     let Converting { conversion, recall, target, .. } = &*converting;
     let (body, usage): (Bytes, _) = if status.is_success() {
         let record = &settlement.record;
-        let id = format!("chatcmpl-{}", record.request_id);
+        let id = converting.id(record);
         match conversion.reply(recall, &envelope(record, &id), &text) {
             Ok(converted) => {
                 label(&mut answer.head.headers);
@@ -244,9 +244,17 @@ impl Converting {
         self.target
     }
 
+    /// What the answer is known by, where the client's protocol wants a word of the gateway's own for it.
+    fn id(&self, record: &Record) -> String {
+        match self.client {
+            Protocol::OpenaiChat => format!("chatcmpl-{}", record.request_id),
+            _ => String::new(),
+        }
+    }
+
     /// The conversion of a streamed answer.
     pub(crate) fn stream(&self, record: &Record) -> Option<Box<ConvertedStream>> {
-        let id = format!("chatcmpl-{}", record.request_id);
+        let id = self.id(record);
         let events = self.conversion.stream(&self.recall, &envelope(record, &id))?;
         Some(Box::new(ConvertedStream { events, client: self.client.stream_reader(false) }))
     }

@@ -69,7 +69,10 @@ pub(crate) fn write_client_headers(
     match conversion {
         None => passing.for_each(|(name, value)| write(head, name, value.as_bytes())),
         Some(conversion) => {
-            let mut headers: HeaderMap = passing.map(|(name, value)| (name.clone(), value.clone())).collect();
+            let mut headers = HeaderMap::with_capacity(request.headers.len() + 1);
+            for (name, value) in passing {
+                headers.append(name.clone(), value.clone());
+            }
             conversion.headers(&mut headers);
             // What it put where the other protocol looks for it may stand in the configuration, too.
             let passing = headers.iter().filter(|(name, _)| goes_to_provider(name, instance));

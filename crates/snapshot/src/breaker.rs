@@ -134,9 +134,14 @@ pub struct Breakers {
 }
 
 impl Breakers {
+    /// Whether nothing speaks against the instance.
+    pub fn is_clear(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     /// Until when requests for a model should go elsewhere; none where they may come.
     pub fn barred(&self, model: &str, now: u64) -> Option<u64> {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.is_clear() {
             return None;
         }
         let entries = self.lock();
@@ -147,7 +152,7 @@ impl Breakers {
     /// A request for a model goes there. True if it finds out whether the instance works again: for the time being it is
     /// the only one, and [`Breakers::settle`] must be told.
     pub fn enter(&self, model: &str, now: u64) -> bool {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.is_clear() {
             return false;
         }
         let mut entries = self.lock();
@@ -176,8 +181,7 @@ impl Breakers {
 
     /// How a request for a model went; `is_probe` is what [`Breakers::enter`] has said.
     pub fn settle(&self, model: &str, evidence: Evidence, is_probe: bool, now: u64, limits: &BreakerLimits) {
-        let has_entries = self.count.load(Ordering::Relaxed) > 0;
-        if !has_entries && !matches!(evidence, Evidence::Bad(..)) {
+        if self.is_clear() && !matches!(evidence, Evidence::Bad(..)) {
             return;
         }
         let mut entries = self.lock();

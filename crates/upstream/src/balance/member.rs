@@ -41,7 +41,7 @@ pub fn choose_member(
 
 /// Whose breakers are open, and until when, of those that were not tried.
 fn barred(group: &Group, model: Option<&str>, tried: &[usize]) -> Vec<(usize, u64)> {
-    if group.breaker.is_none() {
+    if group.breaker.is_none() || group.members.iter().all(|member| member.breakers.is_clear()) {
         return Vec::new();
     }
     let now = moment();

@@ -113,16 +113,26 @@ pub fn choose<P: Peer>(
 /// The places, in order, of those that may be chosen: the healthy ones, or all if none is healthy; of them those that
 /// were not tried; of them those of the highest priority; of them those with a weight, or all if none has one.
 fn contenders<P: Peer>(peers: &[P], tried: &[usize]) -> Vec<usize> {
-    let mut left = Vec::with_capacity(peers.len());
-    left.extend((0..peers.len()).filter(|place| peers[*place].state().health.is_healthy()));
-    if left.is_empty() {
-        left.extend(0..peers.len());
+    let mut found = Vec::with_capacity(peers.len());
+    let (mut best, mut any_healthy) = (None, false);
+    for (place, peer) in peers.iter().enumerate() {
+        let is_healthy = peer.state().health.is_healthy();
+        any_healthy |= is_healthy;
+        if tried.contains(&place) {
+            continue;
+        }
+        let rank = Some((is_healthy, peer.priority(), peer.weight() > 0));
+        if rank > best {
+            best = rank;
+            found.clear();
+        }
+        if rank == best {
+            found.push(place);
+        }
     }
-    left.retain(|place| !tried.contains(place));
-    let highest = left.iter().map(|place| peers[*place].priority()).max();
-    left.retain(|place| Some(peers[*place].priority()) == highest);
-    if left.iter().any(|place| peers[*place].weight() > 0) {
-        left.retain(|place| peers[*place].weight() > 0);
+    // Who is unhealthy is for when nobody is healthy, not for when those have been tried.
+    if any_healthy && best.is_some_and(|(is_healthy, ..)| !is_healthy) {
+        found.clear();
     }
-    left
+    found
 }

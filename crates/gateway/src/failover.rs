@@ -128,6 +128,7 @@ async fn try_member<P: Plugin>(
     let is_last = retries + 1 >= group.members.len() || !group.fallback.allows(Duration::ZERO, retries);
     if let Ok(sent) = &mut result
         && plan.first.is_none()
+        && group.fallback.is_any()
         && !is_last
         && let Err(fault) = hold(settlement, plan, group, place, sent).await
     {
@@ -182,9 +183,6 @@ async fn hold<P: Plugin>(
         return Ok(());
     }
     if stream_kind(&head.headers, head.status, asked).is_some() {
-        if !(fallback.on_5xx || fallback.on_429 || !fallback.statuses.is_empty()) {
-            return Ok(());
-        }
         let (protocol, instance) = (sent.protocol(plan), &group.members[place].instance);
         return match stream_start::hold(&mut sent.answer, protocol, asked, &instance.address).await {
             Err(fault) if fallback.covers(fault.status) => Err(fault),

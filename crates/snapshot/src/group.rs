@@ -73,6 +73,11 @@ pub struct Fallback {
 }
 
 impl Fallback {
+    /// Whether there is anything after which another instance is asked.
+    pub fn is_any(&self) -> bool {
+        self.on_429 || self.on_5xx || !self.statuses.is_empty()
+    }
+
     /// Whether another instance may do better after this status, or after a fault that stands for it.
     pub fn covers(&self, status: StatusCode) -> bool {
         (self.on_429 && status == StatusCode::TOO_MANY_REQUESTS)

@@ -93,6 +93,11 @@ pub fn choose<P: Peer>(
     match (peers, tried) {
         ([], _) => return Err(PickError::NoNodes),
         ([_], []) => return Ok(0),
+        // The usual case, which needs no list of contenders.
+        (_, []) if matches!(balancer, Balancer::RoundRobin) && all_contend(peers) => {
+            let turn = next_turn(&state.turns, peers.iter().map(Peer::weight).enumerate());
+            return turn.ok_or(PickError::AllTried);
+        }
         _ => {}
     }
     let contenders = contenders(peers, tried);
@@ -108,6 +113,14 @@ pub fn choose<P: Peer>(
         Balancer::RoundRobin | Balancer::Unknown(_) => round_robin::pick(peers, &contenders, &state.turns),
     };
     picked.ok_or(PickError::AllTried)
+}
+
+/// Whether everybody may be chosen: healthy, of one priority, and with a weight.
+fn all_contend<P: Peer>(peers: &[P]) -> bool {
+    let Some(priority) = peers.first().map(Peer::priority) else { return false };
+    let contends =
+        |peer: &P| peer.weight() > 0 && peer.priority() == priority && peer.state().health.is_healthy();
+    peers.iter().all(contends)
 }
 
 /// The places, in order, of those that may be chosen: the healthy ones, or all if none is healthy; of them those that

@@ -209,12 +209,10 @@ impl ConvertedStream {
 
     /// Appends what the client sees of a frame of an AWS event stream.
     pub(crate) fn frame(&mut self, frame: &Frame, out: &mut Vec<u8>) {
-        let text = |name| frame.header(name).and_then(Value::text);
-        if text(":message-type") == Some("event") {
+        let Some(kind) = framing::exception_of(frame) else {
             return self.events.event(&framing::event(frame), out);
-        }
-        let kind = text(":exception-type").or_else(|| text(":error-code")).unwrap_or("exception");
-        match text(":error-message") {
+        };
+        match frame.header(":error-message").and_then(Value::text) {
             // An error, unlike an exception, says all in its headers.
             Some(message) if frame.payload().is_empty() => {
                 self.events.exception(

@@ -95,6 +95,9 @@ fn frames(
     loop {
         match decoder.frame() {
             Ok(Some(frame)) => {
+                if let Some(kind) = exception_of(&frame) {
+                    stream.exception(kind);
+                }
                 let verdict = stream.event(&event(&frame));
                 match &mut conversion {
                     Some(converted) => converted.frame(&frame, &mut seen),
@@ -115,6 +118,15 @@ fn broken(error: FrameError) -> Fault {
         _ => FaultKind::UpstreamProtocol,
     };
     Fault::upstream(kind, format!("the answer broke off: {error}"))
+}
+
+/// Which exception, or error, a frame tells of; none where it is an event.
+pub(crate) fn exception_of(frame: &Frame) -> Option<&str> {
+    let text = |name| frame.header(name).and_then(Value::text);
+    match text(":message-type") {
+        Some("event") => None,
+        _ => Some(text(":exception-type").or_else(|| text(":error-code")).unwrap_or("exception")),
+    }
 }
 
 /// A frame as the protocols know events.
@@ -224,5 +236,34 @@ mod tests {
         assert_eq!(reader.end(), End::UpstreamError);
         let events = StreamDecoder::of(StreamKind::Events);
         assert_eq!(events.error_event(&reader, &fault), None, "no frame stands among events");
+    }
+
+    #[test]
+    fn errors_within_a_stream_have_the_status_that_they_stand_for() {
+        let told = |protocol: Protocol, kind, data: Bytes| {
+            let mut reader = protocol.stream_reader(false);
+            StreamDecoder::of(kind).push(data, &mut reader, None).unwrap();
+            reader.error_status().map(|status| status.as_u16())
+        };
+        let delta = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        for (error, expected) in [
+            (r#"{"type":"invalid_request_error","code":400}"#, 400),
+            (r#"{"type":"rate_limit_error"}"#, 429),
+            (r#"{"message":"boom"}"#, 500),
+        ] {
+            let stream = format!("{delta}data: {{\"error\":{error}}}\n\ndata: [DONE]\n\n");
+            assert_eq!(
+                told(Protocol::OpenaiChat, StreamKind::Events, stream.into()),
+                Some(expected),
+                "{error}"
+            );
+        }
+        assert_eq!(told(Protocol::OpenaiChat, StreamKind::Events, delta.into()), None);
+        for (kind, expected) in [("validationException", 400), ("throttlingException", 429), ("other", 500)] {
+            let headers =
+                [(":exception-type", Value::Text(kind)), (":message-type", Value::Text("exception"))];
+            let frame = encode(&headers, b"{}").unwrap();
+            assert_eq!(told(Protocol::BedrockConverse, StreamKind::Frames, frame), Some(expected), "{kind}");
+        }
     }
 }

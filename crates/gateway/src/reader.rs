@@ -4,6 +4,7 @@ use a6_core::{Fault, FaultKind};
 use a6_protocols::{End, PlainReader, Protocol, StreamReader};
 use a6_snapshot::{Frame, Outcome, Record};
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::converted::ConvertedStream;
 use crate::framing::StreamDecoder;
@@ -129,6 +130,14 @@ impl Reader {
     /// Whether everything is there, although the connection has not ended as it should.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self, Self::Events { stream, .. } if stream.end() == End::Complete)
+    }
+
+    /// The status that stands for the error that a provider has told of within its stream.
+    pub(crate) fn error_status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Events { stream, .. } => stream.error_status(),
+            Self::Plain(_) | Self::Opaque(_) => None,
+        }
     }
 
     /// How a client of this answer is told that it broke off; none where only a cut can tell.

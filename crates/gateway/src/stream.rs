@@ -402,7 +402,12 @@ impl<P: Plugin> Drop for AnswerStream<P> {
         }
         attempt.class = match outcome {
             Some(Outcome::UpstreamTruncated) => Some(Class::Network),
-            Some(Outcome::UpstreamError) => Some(Class::Overload),
+            // A client's mistake may be told there, too.
+            Some(Outcome::UpstreamError) => {
+                let own = self.trial.as_ref().is_none_or(|trial| trial.has_credentials());
+                let told = self.reader.error_status().and_then(|status| Class::of_status(status, own));
+                Some(told.unwrap_or(Class::Overload))
+            }
             _ => None,
         };
         let is_known = attempt.class.is_some() || outcome == Some(Outcome::Complete);

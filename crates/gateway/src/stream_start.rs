@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use a6_codec::coding::Inflater;
-use a6_codec::event_stream::{FrameDecoder, Value};
+use a6_codec::event_stream::FrameDecoder;
 use a6_codec::sse::{Event, SseDecoder, events};
 use a6_core::{Fault, FaultKind};
 use a6_protocols::{End, Protocol, Start, StartError};
@@ -147,7 +147,7 @@ impl<'a> Watch<'a> {
             };
             let event = framing::event(&frame);
             // Which exception it is tells the status.
-            let exception = frame.header(":exception-type").and_then(Value::text).map(str::as_bytes);
+            let exception = framing::exception_of(&frame).map(str::as_bytes);
             let event = Event { name: exception.or(event.name), ..event };
             if is_word(self.protocol, &event, self.address)? {
                 return Ok(true);

@@ -2,11 +2,12 @@ use a6_codec::json::Document;
 use a6_codec::sse::Event;
 use a6_core::Fault;
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::wire::{Asked, Description, Prepared, Wire};
 use crate::{
-    PlainReader, Shaping, Start, Usage, anthropic_messages, bedrock_converse, openai_chat, openai_embeddings,
-    openai_responses, passthrough, vertex_predict,
+    PlainReader, Shaping, Start, StartError, Usage, anthropic_messages, bedrock_converse, openai_chat,
+    openai_embeddings, openai_responses, passthrough, vertex_predict,
 };
 
 /// A wire protocol. Every endpoint, provider and plugin treats all of them alike through these methods.
@@ -124,7 +125,7 @@ impl Protocol {
 
     /// A reader for one streamed answer. With `hide_usage` the usage event is counted and not passed on.
     pub fn stream_reader(self, hide_usage: bool) -> StreamReader {
-        StreamReader(match self {
+        let reader = match self {
             Self::OpenaiChat => Reader::OpenaiChat(openai_chat::ChatStream::new(hide_usage)),
             Self::OpenaiResponses => Reader::OpenaiResponses(Default::default()),
             Self::AnthropicMessages => Reader::AnthropicMessages(Default::default()),
@@ -132,7 +133,8 @@ impl Protocol {
             Self::OpenaiEmbeddings | Self::VertexPredict | Self::Passthrough => {
                 Reader::Passthrough(passthrough::PassingStream)
             }
-        })
+        };
+        StreamReader { protocol: self, reader, error: None }
     }
 
     /// What an event is, as long as those before it were scaffolding. Of an AWS event stream a frame is one, as
@@ -159,7 +161,12 @@ impl Protocol {
 
 /// Looks on as a streamed answer passes.
 #[derive(Debug)]
-pub struct StreamReader(Reader);
+pub struct StreamReader {
+    protocol: Protocol,
+    reader: Reader,
+    /// What the error that was told stands for.
+    error: Option<StatusCode>,
+}
 
 #[derive(Debug)]
 enum Reader {
@@ -187,26 +194,46 @@ impl StreamReader {
     /// The next event. Of an AWS event stream a frame is one: its `:event-type` is the name, its payload the data; a frame
     /// whose `:message-type` is not `event` has the name `exception`.
     pub fn event(&mut self, event: &Event<'_>) -> Verdict {
-        ask!(&mut self.0, stream => stream.event(event))
+        let verdict = ask!(&mut self.reader, stream => stream.event(event));
+        if self.error.is_none() && self.end() == End::UpstreamError {
+            let told = match self.protocol.start(event) {
+                Start::Error(error) => error.status,
+                Start::Scaffolding | Start::Content => None,
+            };
+            self.error = Some(told.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        verdict
+    }
+
+    /// Which exception the next frame of an AWS event stream tells of.
+    pub fn exception(&mut self, kind: &str) {
+        let told = StartError::named(kind, None).status;
+        self.error.get_or_insert(told.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    }
+
+    /// The status that the provider would have answered with, had it told its error in place of the stream; 500 where its
+    /// words do not say. None as long as it has told of none.
+    pub fn error_status(&self) -> Option<StatusCode> {
+        self.error
     }
 
     /// How the stream stands.
     pub fn end(&self) -> End {
-        ask!(&self.0, stream => stream.end())
+        ask!(&self.reader, stream => stream.end())
     }
 
     /// Whether a tool was called so far.
     pub fn has_tool_calls(&self) -> bool {
-        ask!(&self.0, stream => stream.has_tool_calls())
+        ask!(&self.reader, stream => stream.has_tool_calls())
     }
 
     /// The usage so far.
     pub fn usage(&self) -> Usage {
-        ask!(&self.0, stream => stream.usage())
+        ask!(&self.reader, stream => stream.usage())
     }
 
     /// The event that tells a client of a fault in the middle of a stream; none where only a cut can tell.
     pub fn error_event(&self, fault: &Fault) -> Option<Bytes> {
-        ask!(&self.0, stream => stream.error_event(fault))
+        ask!(&self.reader, stream => stream.error_event(fault))
     }
 }

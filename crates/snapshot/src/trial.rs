@@ -36,6 +36,11 @@ impl Trial {
         self.group.members.get(self.place)
     }
 
+    /// Whether the configuration holds a credential for the member: else the caller's own is the one that may be refused.
+    pub fn has_credentials(&self) -> bool {
+        self.member().is_none_or(|member| member.instance.has_credentials)
+    }
+
     /// Says how it went, as far as it is known now. The last word counts.
     pub fn judge(&mut self, evidence: Evidence) {
         self.evidence = evidence;

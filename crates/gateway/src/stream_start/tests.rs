@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use a6_codec::event_stream::encode;
+use a6_codec::event_stream::{Value, encode};
 use a6_core::{Retry, Secret};
 use a6_protocols::Scheme;
 use a6_snapshot::Target;

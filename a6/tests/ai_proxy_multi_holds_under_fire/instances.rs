@@ -50,7 +50,9 @@ impl Instance {
     /// Lets it listen again, if it was killed.
     pub(crate) fn revive(&mut self) {
         if self.mock.is_none() {
-            let options = Options { port: self.port, knobs: steady(), ..Options::default() };
+            // All of them, however long the fire burns.
+            let kept = usize::MAX;
+            let options = Options { port: self.port, knobs: steady(), kept, ..Options::default() };
             self.mock = Some(eventually("its port", || Mock::start(options.clone()).ok()));
         }
     }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// How many exchanges are kept; past it the oldest are forgotten.
-const KEPT: usize = 20_000;
+/// How many exchanges are kept, unless somebody says otherwise; past it the oldest are forgotten.
+pub(crate) const KEPT: usize = 20_000;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +95,8 @@ impl Exchange {
 }
 
 /// The exchanges of one mock, oldest first.
-#[derive(Default)]
 pub(crate) struct Ledger {
+    most: usize,
     rows: Mutex<Rows>,
 }
 
@@ -107,12 +107,17 @@ struct Rows {
 }
 
 impl Ledger {
+    /// One that keeps so many exchanges.
+    pub(crate) fn of(most: usize) -> Self {
+        Self { most, rows: Mutex::default() }
+    }
+
     /// Enters an exchange and gives it its number.
     pub(crate) fn enter(&self, mut exchange: Exchange) -> u64 {
         let mut rows = locked(&self.rows);
         rows.last += 1;
         exchange.seq = rows.last;
-        if rows.kept.len() == KEPT {
+        if rows.kept.len() >= self.most {
             rows.kept.pop_front();
         }
         rows.kept.push_back(exchange);
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_by_number_after_clearing_and_forgetting() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::of(KEPT);
         let first = ledger.enter(Exchange::default());
         ledger.clear();
         let second = ledger.enter(Exchange::default());

@@ -19,7 +19,7 @@ use crate::aws::AwsKey;
 use crate::connection;
 use crate::google::TokenEndpoint;
 use crate::knobs::{CutWith, Knobs};
-use crate::ledger::{Exchange, Ledger, Outcome, locked};
+use crate::ledger::{Exchange, KEPT, Ledger, Outcome, locked};
 use crate::replay::Recordings;
 use crate::script::Script;
 use crate::tls::TlsIdentity;
@@ -45,6 +45,8 @@ pub struct Options {
     /// Keep a ledger. Without one, a request with the same bytes as the one before gets the same bytes again,
     /// which is what a bench wants.
     pub ledger: bool,
+    /// How many exchanges the ledger keeps; past it the oldest are forgotten.
+    pub kept: usize,
     /// Answer from the recorded exchanges in this folder (go-vcr YAML) and from nothing else.
     pub replay: Option<PathBuf>,
     /// The key that requests below `/model/` have to be signed with; else they get 403.
@@ -63,6 +65,7 @@ impl Default for Options {
             knobs: Knobs::default(),
             tls: None,
             ledger: true,
+            kept: KEPT,
             replay: None,
             aws_key: None,
             google_account: None,
@@ -283,7 +286,7 @@ impl Shared {
                 aws: options.aws_key.clone(),
                 google: options.google_account.as_deref().map(TokenEndpoint::of).transpose()?,
             },
-            ledger: options.ledger.then(Ledger::default),
+            ledger: options.ledger.then(|| Ledger::of(options.kept)),
             tls: options.tls.as_ref().map(|identity| TlsAcceptor::from(Arc::clone(&identity.config))),
             connections: AtomicU64::new(0),
             knobs: Mutex::new((0, Arc::new(options.knobs.clone()))),
